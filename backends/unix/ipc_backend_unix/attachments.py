@@ -1,0 +1,79 @@
+"""Endpoints and regions become descriptors in a frame, and come back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from ipc_backend_unix.descriptors import close_fds
+from ipc_backend_unix.frame import Entry
+from ipc_core.spi import Attachment, DecodeError, ForeignHandleError, Kind
+
+
+class Lent:
+    """The attachments of one message, pinned while it is sent."""
+
+    def __init__(self, attachments: Sequence[Attachment]) -> None:
+        self.entries: list[Entry] = []
+        self.fds: list[int] = []
+        self._handles: list[Any] = []
+        try:
+            for handle in attachments:
+                if not hasattr(handle, "_lend"):
+                    raise ForeignHandleError(
+                        f"the unix backend cannot carry a {type(handle).__name__}"
+                    )
+                number, fds = handle._lend()
+                self._handles.append(handle)
+                self.entries.append(Entry(handle.kind, len(fds), number))
+                self.fds += fds
+        except BaseException:
+            self.give_back(sent=False)
+            raise
+
+    def give_back(self, sent: bool) -> None:
+        for handle in self._handles:
+            handle._returned(sent)
+
+
+NOTHING_LENT = Lent(())
+
+# How to make a handle of each kind from its descriptors and its number.
+_MAKERS: dict[int, Callable[[list[int], int], Attachment]] = {}
+
+
+def makes(kind: Kind) -> Callable[[Any], Any]:
+    """Declare the function that turns (descriptors, number) into a handle of `kind`.
+
+    It raises DecodeError for descriptors that do not fit, and then has closed them.
+    """
+
+    def declare(make: Callable[[list[int], int], Attachment]) -> Any:
+        _MAKERS[kind] = make
+        return make
+
+    return declare
+
+
+def unpack(entries: Sequence[Entry], fds: Sequence[int]) -> list[Attachment]:
+    """Make handles from a frame's entries and descriptors; whatever fails, none is leaked.
+
+    Raises DecodeError when they do not fit together.
+    """
+    made: list[Attachment] = []
+    rest = list(fds)
+    try:
+        if sum(entry.descriptors for entry in entries) != len(fds):
+            raise DecodeError(f"a frame came with {len(fds)} descriptors, not what it announces")
+        for kind, count, number in entries:
+            make = _MAKERS.get(kind)
+            if make is None:
+                raise DecodeError(f"attachments of kind {kind} are not known here")
+            mine, rest = rest[:count], rest[count:]
+            made.append(make(mine, number))
+    except BaseException:
+        close_fds(rest)
+        for handle in made:
+            handle.close()
+        raise
+    return made

@@ -1,0 +1,58 @@
+"""The unix backend as the core sees it."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, ClassVar
+
+from ipc_backend_unix.channel import UnixReceiver, UnixSender, make_channel
+from ipc_backend_unix.send_line import LARGEST_PACKET, SMALL
+from ipc_backend_unix.shared_memory import UnixSharedMemory, make_region
+from ipc_core.spi import Backend, Buffer, Capability, NotSupportedError
+
+if TYPE_CHECKING:
+    from ipc_backend_unix.one_shot_server import UnixOneShotServer
+    from ipc_backend_unix.receiver_set import UnixReceiverSet
+
+
+class UnixBackend(Backend):
+    """Unix sockets and memfds."""
+
+    name: ClassVar[str] = "unix"
+    capabilities: ClassVar[Capability] = (
+        Capability.CROSS_PROCESS
+        | Capability.UNBOUNDED
+        | Capability.OUTLIVES_SENDER
+        | Capability.PROMPT_DISCONNECT
+        | Capability.SHARED_MEMORY
+        | Capability.FILENO
+    )
+    size_hints: ClassVar[tuple[int, ...]] = (SMALL, LARGEST_PACKET)
+
+    def unavailable_reason(self) -> str | None:
+        if not hasattr(os, "memfd_create") or not hasattr(os, "eventfd"):
+            return "it needs memfd and eventfd, which this system or Python does not have (Linux)"
+        return None
+
+    def channel(self, capacity: int | None = None) -> tuple[UnixSender, UnixReceiver]:
+        if capacity is not None:
+            raise NotSupportedError("the unix backend has no bounded channels")
+        return make_channel()
+
+    def receiver_set(self) -> UnixReceiverSet:
+        from ipc_backend_unix.receiver_set import UnixReceiverSet
+
+        return UnixReceiverSet()
+
+    def one_shot_server(self) -> UnixOneShotServer:
+        from ipc_backend_unix.one_shot_server import UnixOneShotServer
+
+        return UnixOneShotServer()
+
+    def connect(self, name: str) -> UnixSender:
+        from ipc_backend_unix.one_shot_server import connect
+
+        return connect(name)
+
+    def shared_memory(self, data_or_size: Buffer | int) -> UnixSharedMemory:
+        return make_region(data_or_size)

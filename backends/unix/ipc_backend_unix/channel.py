@@ -1,0 +1,365 @@
+"""Both ends of a channel: one SOCK_SEQPACKET socket pair.
+
+A small message is one packet, one system call on each side. What does not fit in a packet goes
+through memory (`payload`), what the socket does not take into a log (`overflow`).
+"""
+
+from __future__ import annotations
+
+import select
+import socket
+import threading
+import time
+from collections.abc import Sequence
+from typing import ClassVar, NoReturn
+
+from ipc_backend_unix import frame, incoming
+from ipc_backend_unix.attachments import makes
+from ipc_backend_unix.descriptor_queue import QueueReader
+from ipc_backend_unix.descriptors import (
+    ANCILLARY_SPACE,
+    Descriptor,
+    Socket,
+    adopt_socket,
+    close_fds,
+    hangup_poll,
+    pair,
+    received_fds,
+    unread,
+    wait,
+)
+from ipc_backend_unix.errors import io_error, translated
+from ipc_backend_unix.frame import HEADER_SIZE, PLAIN
+from ipc_backend_unix.overflow import SEND_BUFFER, LogReader, set_send_buffer
+from ipc_backend_unix.readiness import Flag, Readiness
+from ipc_backend_unix.send_line import LARGEST_PACKET, SMALL, SendLine
+from ipc_core.spi import (
+    Attachment,
+    Buffer,
+    ClosedError,
+    DecodeError,
+    Disconnected,
+    Empty,
+    IpcError,
+    Kind,
+)
+
+_BUFFER_SIZE = 2 * LARGEST_PACKET
+_SPOILT = int(socket.MSG_TRUNC | socket.MSG_CTRUNC)  # an int: the enum is slow
+_DONTWAIT = int(socket.MSG_DONTWAIT)
+
+
+def make_channel() -> tuple[UnixSender, UnixReceiver]:
+    try:
+        sending, receiving = pair()
+    except OSError as error:
+        raise translated(error) from error
+    set_send_buffer(sending, SEND_BUFFER)
+    return UnixSender(SendLine(sending)), UnixReceiver(receiving)
+
+
+class UnixSender:
+    """See OsIpcSender."""
+
+    kind: ClassVar[Kind] = Kind.SENDER
+
+    def __init__(self, line: SendLine) -> None:
+        self._line: SendLine | None = line
+        self._waiting: set[Flag] = set()
+
+    def send(
+        self,
+        data: Buffer | Sequence[Buffer],
+        attachments: Sequence[Attachment] = (),
+        timeout: float | None = None,
+    ) -> None:
+        """See OsIpcSender.send; what was accepted is in the kernel and survives this process."""
+        line = self._line
+        if line is None:
+            raise ClosedError("this sender is closed")
+        if type(data) is bytes and not attachments and len(data) <= SMALL and line.log is None:
+            line.lock.acquire()
+            try:
+                line.sock.send(PLAIN + data, _DONTWAIT)
+                return
+            except BlockingIOError:
+                pass
+            except OSError as error:
+                raise translated(error) from error
+            finally:
+                line.lock.release()
+        line.send(data, attachments)
+
+    def clone(self) -> UnixSender:
+        """See OsIpcSender.clone; clones share one descriptor."""
+        line = self._open_line()
+        line.retain()
+        return UnixSender(line)
+
+    def wait_closed(self, timeout: float | None) -> bool:
+        line = self._open_line()
+        closed_here = Flag()
+        self._waiting.add(closed_here)
+        line.retain()
+        try:
+            fd = line.sock.fileno()
+            events = wait({fd: 0, closed_here.fileno(): select.POLLIN}, timeout)
+            if self._line is None:
+                raise ClosedError("this sender was closed")
+            return any(ready == fd for ready, _ in events)
+        finally:
+            line.release()
+            self._waiting.discard(closed_here)
+            closed_here.close()
+
+    def close(self) -> None:
+        line, self._line = self._line, None
+        if line is not None:
+            for flag in tuple(self._waiting):
+                flag.set(True)
+            line.release()
+
+    __del__ = close
+
+    def _open_line(self) -> SendLine:
+        if self._line is None:
+            raise ClosedError("this sender is closed")
+        return self._line
+
+    def _lend(self) -> tuple[int, list[int]]:
+        line = self._open_line()
+        line.retain()
+        self._lent_line = line
+        return 0, [line.sock.fileno()]
+
+    def _returned(self, sent: bool) -> None:
+        self._lent_line.release()
+
+
+class UnixReceiver:
+    """See OsIpcReceiver.
+
+    The lock is held while receiving, so a message, the reused buffer and the log belong to one
+    thread at a time. Whoever finds it taken when closing wakes the holder by shutting the socket
+    down, and the holder closes it on the way out; the descriptor's number is never used after.
+    """
+
+    kind: ClassVar[Kind] = Kind.RECEIVER
+
+    def __init__(self, sock: Socket, log: LogReader | None = None) -> None:
+        self.socket = sock
+        self._log = log
+        self._lock = threading.RLock()
+        self._buffer = bytearray(_BUFFER_SIZE)
+        self._view = memoryview(self._buffer)
+        self._buffers = [self._buffer]
+        self._readiness: Readiness | None = None
+        self._closed = False
+        self._abandoned = False
+
+    def recv(self, timeout: float | None) -> tuple[Buffer, Sequence[Attachment]]:
+        """See OsIpcReceiver.recv."""
+        lock = self._lock
+        if timeout is None:
+            deadline, flags = None, 0
+            lock.acquire()
+        else:
+            deadline, flags = time.monotonic() + timeout, _DONTWAIT
+            if not lock.acquire(timeout=min(timeout, threading.TIMEOUT_MAX)):
+                raise Empty("no message has arrived")
+        try:
+            while True:
+                if self._closed:
+                    raise ClosedError("this receiver is closed")
+                if self._log is not None:
+                    message = self._next_in_log(self._log)
+                else:
+                    try:
+                        size, ancillary, found, _ = self.socket.recvmsg_into(
+                            self._buffers, ANCILLARY_SPACE, flags
+                        )
+                    except BlockingIOError:
+                        self._wait(deadline)
+                        continue
+                    except ConnectionResetError:
+                        continue  # our own end had unread data; this queue may still have some
+                    if (
+                        size > HEADER_SIZE
+                        and not ancillary
+                        and not found & _SPOILT
+                        and self._buffer.startswith(PLAIN)
+                    ):
+                        return self._view[HEADER_SIZE:size].tobytes(), ()
+                    message = self._unusual(size, ancillary, found)
+                if message is not None:
+                    return message
+        except IpcError:
+            raise
+        except OSError as error:
+            raise translated(error) from error
+        finally:
+            lock.release()
+            if self._abandoned:
+                self._reap()
+
+    def _wait(self, deadline: float | None) -> None:
+        timeout = None if deadline is None else deadline - time.monotonic()
+        if timeout is not None and timeout <= 0:
+            raise Empty("no message has arrived")
+        wait({self.socket.fileno(): select.POLLIN}, timeout)
+
+    def _unusual(
+        self, size: int, ancillary: list[tuple[int, int, bytes]], flags: int
+    ) -> tuple[bytes, Sequence[Attachment]] | None:
+        """Take apart what is not a small message without attachments; None for a hop."""
+        fds = received_fds(ancillary)
+        if flags & _SPOILT:
+            close_fds(fds)
+            if flags & socket.MSG_CTRUNC:
+                raise io_error(24, "a message lost its attachments: too many open files here")
+            raise DecodeError("a packet is larger than this protocol allows")
+        if not size:
+            close_fds(fds)
+            self._nothing_read()
+        try:
+            parsed = frame.parse(self._view[:size])
+        except DecodeError:
+            close_fds(fds)
+            raise
+        if parsed.flags == frame.HOP:
+            self._log = incoming.open_log(fds)
+            if self._readiness:
+                self._readiness.in_log.set(True)
+            return None
+        return incoming.message(parsed, fds)
+
+    def _nothing_read(self) -> NoReturn:
+        """Tell the end of the channel from a packet without a byte, which no sender here sends."""
+        if self._closed:
+            raise ClosedError("this receiver was closed by another thread")
+        if not hangup_poll(self.socket).poll(0) or unread(self.socket):
+            raise DecodeError("an empty packet is not a message")
+        raise Disconnected("every sender is gone")
+
+    def _next_in_log(self, log: LogReader) -> tuple[bytes, Sequence[Attachment]] | None:
+        """The next message of the log; None, with the log closed, at its end."""
+        record = None
+        try:
+            record = log.next()
+            if record is None:
+                return None
+            body, token = record
+            if body.startswith(PLAIN):
+                return body[HEADER_SIZE:], ()
+            return incoming.from_log(log, memoryview(body), token)
+        finally:
+            if record is None or log.drained:
+                self._close_log()
+
+    def _close_log(self) -> None:
+        log, self._log = self._log, None
+        if log is not None:
+            log.close()
+            if self._readiness:
+                self._readiness.in_log.set(False)
+
+    @property
+    def has_log(self) -> bool:
+        """Whether messages wait that the socket does not show."""
+        return self._log is not None
+
+    def fileno(self) -> int:
+        """See OsIpcReceiver.fileno; made on first use."""
+        with _close_lock:
+            if self._closed:
+                raise ClosedError("this receiver is closed")
+            if self._readiness is None:
+                self._readiness = Readiness(self.socket.fileno())
+                if self._log is not None:
+                    self._readiness.in_log.set(True)
+            return self._readiness.fileno()
+
+    def close(self) -> None:
+        if self._closed:
+            return
+        self._closed = True
+        if self._lock.acquire(blocking=False):
+            try:
+                self._release_all()
+            finally:
+                self._lock.release()
+            return
+        with _close_lock:
+            if not self._abandoned:
+                try:
+                    self.socket.shutdown(socket.SHUT_RD)
+                except OSError:
+                    pass  # nobody is left at the other end, so nobody waits here either
+                self._abandoned = True
+        self._reap()
+
+    def __del__(self) -> None:
+        if hasattr(self, "_abandoned"):
+            self.close()
+
+    def _reap(self) -> None:
+        if self._lock.acquire(blocking=False):
+            try:
+                self._release_all()
+            finally:
+                self._lock.release()
+
+    def _release_all(self) -> None:
+        self._close_log()
+        if self._readiness:
+            self._readiness.close()
+        self.socket.close()
+
+    def _lend(self) -> tuple[int, list[int]]:
+        if self._closed:
+            raise ClosedError("this receiver is closed")
+        if not self._lock.acquire(blocking=False):
+            raise IpcError("this receiver cannot be sent: another thread is receiving on it")
+        fds, offset = [self.socket.fileno()], 0
+        if self._log is not None:
+            offset = self._log.offset
+            fds.append(self._log.memory.fd)
+            if self._log.queue:
+                fds.append(self._log.queue.sock.fileno())
+        return offset, fds
+
+    def _returned(self, sent: bool) -> None:
+        if sent:
+            self._closed = True
+            self._release_all()
+        self._lock.release()
+
+
+_close_lock = threading.RLock()
+
+
+@makes(Kind.SENDER)
+def _make_sender(fds: list[int], number: int) -> UnixSender:
+    if len(fds) != 1:
+        close_fds(fds)
+        raise DecodeError(f"a sender cannot have {len(fds)} descriptors")
+    return UnixSender(SendLine(adopt_socket(fds[0])))
+
+
+@makes(Kind.RECEIVER)
+def _make_receiver(fds: list[int], offset: int) -> UnixReceiver:
+    if not 1 <= len(fds) <= 3:
+        close_fds(fds)
+        raise DecodeError(f"a receiver cannot have {len(fds)} descriptors")
+    log, queue = None, None
+    try:
+        sock = adopt_socket(fds.pop(0))
+        if fds:
+            memory = Descriptor(fds.pop(0))
+            if fds:
+                queue = QueueReader(adopt_socket(fds.pop(0)))
+            log = LogReader(memory, queue, offset)
+    except BaseException:
+        close_fds(fds)
+        raise
+    return UnixReceiver(sock, log)

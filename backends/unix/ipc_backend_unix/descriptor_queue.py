@@ -1,0 +1,118 @@
+"""Any number of descriptors, kept by the kernel in a chain of private socket pairs.
+
+A packet holds 253 descriptors and a socket a few hundred packets. When a socket is full, a new
+pair continues it, and its reading end is the last packet of the old one. Packets carry a token,
+so that descriptors of a message that was never announced are recognised and dropped.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+from collections.abc import Sequence
+from typing import NoReturn
+
+from ipc_backend_unix.descriptors import (
+    ANCILLARY_SPACE,
+    MAX_PER_PACKET,
+    Socket,
+    adopt_socket,
+    close_fds,
+    pair,
+    received_fds,
+    send_packet,
+    unsent,
+)
+from ipc_backend_unix.frame import SIZE
+from ipc_core.spi import DecodeError
+
+_CONTINUED = SIZE.pack(2**64 - 1)
+
+
+class QueueWriter:
+    """Puts descriptors in. `reader` is the socket to give to whoever takes them out."""
+
+    def __init__(self) -> None:
+        self._sock, self.reader = pair()
+
+    def put(self, token: int, fds: Sequence[int]) -> None:
+        """Raises BrokenPipeError or ConnectionResetError when the reader is gone."""
+        head = SIZE.pack(token)
+        for start in range(0, len(fds), MAX_PER_PACKET):
+            part = fds[start : start + MAX_PER_PACKET]
+            try:
+                send_packet(self._sock, [head], part)
+            except BlockingIOError:
+                self._continue()
+                send_packet(self._sock, [head], part)
+
+    def _continue(self) -> None:
+        sock, reader = pair()
+        # The kernel admits a packet while less than SO_SNDBUF is taken; it doubles what it is told.
+        room = (unsent(self._sock) + 4096) // 2
+        self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, room)
+        send_packet(self._sock, [_CONTINUED], [reader.fileno()])
+        reader.close()
+        self._sock.close()
+        self._sock = sock
+
+    def close(self) -> None:
+        self._sock.close()
+        self.reader.close()
+
+
+class QueueReader:
+    """Takes descriptors out, in the order in which they were put in."""
+
+    def __init__(self, sock: Socket) -> None:
+        self.sock = sock
+
+    def take(self, token: int, count: int) -> list[int]:
+        """The `count` descriptors put in under `token`. Never waits: they went in first.
+
+        Raises DecodeError when they are not there.
+        """
+        taken: list[int] = []
+        try:
+            while len(taken) < count:
+                head, fds = self._packet()
+                if head == _CONTINUED:
+                    close_fds(fds[1:])
+                    self.sock.close()
+                    self.sock = adopt_socket(fds[0]) if fds else _missing()
+                elif len(head) == SIZE.size and SIZE.unpack(head)[0] < token:
+                    close_fds(fds)
+                elif len(head) == SIZE.size and SIZE.unpack(head)[0] == token and fds:
+                    taken += fds
+                else:
+                    close_fds(fds)
+                    _missing()
+            if len(taken) != count:
+                _missing()
+        except BaseException:
+            close_fds(taken)
+            raise
+        return taken
+
+    def _packet(self) -> tuple[bytes, list[int]]:
+        try:
+            head, ancillary, flags, _ = self.sock.recvmsg(
+                SIZE.size, ANCILLARY_SPACE, socket.MSG_DONTWAIT
+            )
+        except (BlockingIOError, ConnectionResetError):
+            _missing()
+        fds = received_fds(ancillary)
+        if flags & socket.MSG_CTRUNC or not head:
+            close_fds(fds)
+            if flags & socket.MSG_CTRUNC:
+                raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+            _missing()
+        return head, fds
+
+    def close(self) -> None:
+        self.sock.close()
+
+
+def _missing() -> NoReturn:
+    raise DecodeError("a message's descriptors are missing")

@@ -1,0 +1,184 @@
+"""Sockets, memfds, and descriptors on their way through a socket.
+
+Everything here is close-on-exec from birth and closes itself without a warning: the endpoint
+above it is what a program may leak.
+"""
+
+from __future__ import annotations
+
+import array
+import fcntl
+import os
+import select
+import socket
+import termios
+from collections.abc import Sequence
+
+from ipc_core.spi import Buffer, DecodeError
+
+# The kernel refuses more with EINVAL (SCM_MAX_FD).
+MAX_PER_PACKET = 253
+ANCILLARY_SPACE = socket.CMSG_SPACE(MAX_PER_PACKET * 4)
+
+_F_ADD_SEALS = 1033
+_F_GET_SEALS = 1034
+_F_SEAL_SHRINK = 2
+_F_SEAL_GROW = 4
+_POLL_MAX = 2**31 - 1
+_DONTWAIT = int(socket.MSG_DONTWAIT)
+
+
+class Socket(socket.socket):
+    """A unix SOCK_SEQPACKET socket."""
+
+    def __init__(self, fd: int) -> None:
+        super().__init__(socket.AF_UNIX, socket.SOCK_SEQPACKET, 0, fd)
+
+    @classmethod
+    def new(cls) -> Socket:
+        return cls(socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET).detach())
+
+    def __del__(self) -> None:
+        self.close()
+
+
+class Descriptor:
+    """The owner of a descriptor that is not a socket."""
+
+    __slots__ = ("fd",)
+
+    def __init__(self, fd: int) -> None:
+        self.fd = fd
+
+    def close(self) -> None:
+        fd, self.fd = self.fd, -1
+        if fd >= 0:
+            os.close(fd)
+
+    __del__ = close
+
+
+def pair() -> tuple[Socket, Socket]:
+    one, other = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    return Socket(one.detach()), Socket(other.detach())
+
+
+def adopt_socket(fd: int) -> Socket:
+    """Own a received descriptor. Raises DecodeError if it is not a socket of our kind."""
+    found = Socket(fd)
+    try:
+        kind = found.getsockopt(socket.SOL_SOCKET, socket.SO_TYPE)
+        family = found.getsockopt(socket.SOL_SOCKET, socket.SO_DOMAIN)
+    except OSError:
+        kind = family = -1
+    if kind != socket.SOCK_SEQPACKET or family != socket.AF_UNIX:
+        found.close()
+        raise DecodeError("an attached descriptor is not a unix SOCK_SEQPACKET socket")
+    return found
+
+
+def new_memory() -> Descriptor:
+    return Descriptor(os.memfd_create("ipc", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING))
+
+
+def freeze_size(fd: int) -> int:
+    """Make sure that nobody changes the size of a memfd any more; return the size.
+
+    Raises DecodeError for anything but a memfd: this also keeps out files whose reads block.
+    """
+    wanted = _F_SEAL_SHRINK | _F_SEAL_GROW
+    try:
+        if fcntl.fcntl(fd, _F_GET_SEALS) & wanted != wanted:
+            fcntl.fcntl(fd, _F_ADD_SEALS, wanted)
+    except OSError as error:
+        raise DecodeError(f"an attached descriptor is not sealable memory: {error}") from error
+    return os.fstat(fd).st_size
+
+
+def read_memory(fd: int, size: int, offset: int) -> bytes:
+    """Copy `size` bytes out of a peer's memfd. Raises DecodeError if it does not hold them.
+
+    Only pages that the peer has really filled are read, so a sparse file of any nominal size
+    costs nothing here; and reading, unlike a mapping, cannot raise SIGBUS.
+    """
+    try:
+        fcntl.fcntl(fd, _F_GET_SEALS)
+    except OSError as error:
+        raise DecodeError(f"a payload's descriptor is not memory: {error}") from error
+    status = os.fstat(fd)
+    if offset + size > status.st_size or size > status.st_blocks * 512:
+        raise DecodeError(f"a payload of {size} bytes lies in memory of {status.st_size}")
+    data = os.pread(fd, size, offset)
+    while len(data) < size:
+        more = os.pread(fd, size - len(data), offset + len(data))
+        if not more:
+            raise DecodeError("a payload's memory shrank while it was read")
+        data += more
+    return data
+
+
+def write_all(fd: int, buffers: Sequence[Buffer], offset: int) -> None:
+    """Write buffers at an offset, also where the kernel takes a part at a time (2 GiB)."""
+    missing = sum(map(len, buffers))
+    while True:
+        written = os.pwritev(fd, buffers, offset)
+        missing -= written
+        if not missing:
+            return
+        offset += written
+        buffers = after(buffers, written)
+
+
+def after(buffers: Sequence[Buffer], written: int) -> list[Buffer]:
+    """What is left of buffers of which the kernel took a part."""
+    rest = [memoryview(buffer) for buffer in buffers]
+    while written >= len(rest[0]):
+        written -= len(rest.pop(0))
+    return [rest[0][written:], *rest[1:]]
+
+
+def send_packet(sock: Socket, buffers: Sequence[Buffer], fds: Sequence[int] = ()) -> None:
+    """Send one packet now, or raise BlockingIOError."""
+    rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", fds))] if fds else ()
+    sock.sendmsg(buffers, rights, _DONTWAIT)
+
+
+def received_fds(ancillary: Sequence[tuple[int, int, bytes]]) -> list[int]:
+    """The descriptors that came with a packet; each belongs to the caller."""
+    fds = array.array("i")
+    for level, kind, data in ancillary:
+        if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
+            fds.frombytes(data[: len(data) - len(data) % fds.itemsize])
+    return fds.tolist()
+
+
+def close_fds(fds: Sequence[int]) -> None:
+    for fd in fds:
+        os.close(fd)
+
+
+def unsent(sock: Socket) -> int:
+    """Bytes of kernel memory that packets sent here and not yet read occupy (SIOCOUTQ)."""
+    answer = fcntl.ioctl(sock.fileno(), termios.TIOCOUTQ, b"\0\0\0\0")
+    return int.from_bytes(answer, "little")
+
+
+def unread(sock: Socket) -> int:
+    """Bytes that can be read here, over all packets (SIOCINQ)."""
+    answer = fcntl.ioctl(sock.fileno(), termios.FIONREAD, b"\0\0\0\0")
+    return int.from_bytes(answer, "little")
+
+
+def hangup_poll(sock: Socket) -> select.poll:
+    """A poll object that reports only that nobody holds the other end any more."""
+    poll = select.poll()
+    poll.register(sock.fileno(), 0)
+    return poll
+
+
+def wait(events: dict[int, int], timeout: float | None) -> list[tuple[int, int]]:
+    """poll(2) for at least `timeout` seconds, rounded up to milliseconds."""
+    poll = select.poll()
+    for fd, mask in events.items():
+        poll.register(fd, mask)
+    return poll.poll(None if timeout is None else min(timeout * 1000, _POLL_MAX))

@@ -1,0 +1,79 @@
+"""How a message looks on the wire.
+
+A frame is one packet, or one record of an overflow log:
+
+    magic 2 | version 1 | flags 1 | count u32 | count entries | payload
+
+Each entry describes one attachment: its kind, how many descriptors it has, and a number (the
+size of a region, or how far a receiver has read its log). All numbers are little-endian. The
+length of the payload is what remains of the packet or record.
+"""
+
+from __future__ import annotations
+
+import struct
+from typing import NamedTuple
+
+from ipc_core.spi import DecodeError
+
+MAGIC = b"\xa1\x7c"
+VERSION = 1
+
+HOP = 1
+"""The descriptors are an overflow log and, where it carries attachments, their queue."""
+IN_MEMORY = 2
+"""The payload is a size; the bytes are in the memfd that is the last descriptor."""
+QUEUED = 4
+"""The one descriptor is a queue that holds the attachments' descriptors."""
+_KNOWN = HOP | IN_MEMORY | QUEUED
+
+_HEADER = struct.Struct("<2sBBI")
+_ENTRY = struct.Struct("<BBQ")
+HEADER_SIZE = _HEADER.size
+ENTRY_SIZE = _ENTRY.size
+
+PLAIN = _HEADER.pack(MAGIC, VERSION, 0, 0)
+"""The header of a message with everything in line and no attachments."""
+
+SIZE = struct.Struct("<Q")
+
+
+class Entry(NamedTuple):
+    """One attachment's line in a frame."""
+
+    kind: int
+    descriptors: int
+    number: int
+
+
+class Frame(NamedTuple):
+    """A frame taken apart. The payload is a view of the buffer it was parsed from."""
+
+    flags: int
+    entries: list[Entry]
+    payload: memoryview
+
+
+def pack(flags: int, entries: list[Entry]) -> bytes:
+    """Everything before the payload."""
+    if not (flags or entries):
+        return PLAIN
+    return _HEADER.pack(MAGIC, VERSION, flags, len(entries)) + b"".join(
+        _ENTRY.pack(*entry) for entry in entries
+    )
+
+
+def parse(data: memoryview) -> Frame:
+    """Take a frame apart. Raises DecodeError for one that is not well-formed."""
+    if len(data) < HEADER_SIZE:
+        raise DecodeError(f"a frame of {len(data)} bytes is too short")
+    magic, version, flags, count = _HEADER.unpack_from(data)
+    if magic != MAGIC:
+        raise DecodeError("the peer does not speak this protocol")
+    if version != VERSION or flags & ~_KNOWN:
+        raise DecodeError(f"the peer speaks version {version} (flags {flags:#x}), not {VERSION}")
+    end = HEADER_SIZE + count * ENTRY_SIZE
+    if end > len(data):
+        raise DecodeError(f"a frame of {len(data)} bytes cannot describe {count} attachments")
+    entries = [Entry(*fields) for fields in _ENTRY.iter_unpack(data[HEADER_SIZE:end])]
+    return Frame(flags, entries, data[end:])

@@ -1,0 +1,72 @@
+"""A frame and its descriptors become a message."""
+
+from __future__ import annotations
+
+import os
+
+from ipc_backend_unix import frame, payload
+from ipc_backend_unix.attachments import unpack
+from ipc_backend_unix.descriptor_queue import QueueReader
+from ipc_backend_unix.descriptors import Descriptor, adopt_socket, close_fds
+from ipc_backend_unix.frame import Frame
+from ipc_backend_unix.overflow import LogReader
+from ipc_core.spi import Attachment, DecodeError
+
+
+def message(parsed: Frame, fds: list[int]) -> tuple[bytes, list[Attachment]]:
+    """The payload, copied, and the attachments. Takes over the descriptors, also on errors."""
+    try:
+        data = _payload(parsed, fds)
+        if parsed.flags & frame.QUEUED:
+            fds = _from_queue(parsed, fds)
+    except BaseException:
+        close_fds(fds)
+        raise
+    return data, unpack(parsed.entries, fds)
+
+
+def open_log(fds: list[int]) -> LogReader:
+    """Start to read the log that a hop announces. Takes over the descriptors, also on errors."""
+    if len(fds) not in (1, 2):
+        close_fds(fds)
+        raise DecodeError(f"an overflow log cannot have {len(fds)} descriptors")
+    memory = Descriptor(fds[0])
+    try:
+        queue = QueueReader(adopt_socket(fds[1])) if len(fds) == 2 else None
+    except BaseException:
+        memory.close()
+        raise
+    return LogReader(memory, queue)
+
+
+def from_log(log: LogReader, body: memoryview, token: int) -> tuple[bytes, list[Attachment]]:
+    """The message in a log's record."""
+    parsed = frame.parse(body)
+    if parsed.flags:
+        raise DecodeError("a record in a log must be in line")
+    count = sum(entry.descriptors for entry in parsed.entries)
+    if count and log.queue is None:
+        raise DecodeError("a log without a queue carries attachments")
+    return message(parsed, log.queue.take(token, count) if count and log.queue else [])
+
+
+def _payload(parsed: Frame, fds: list[int]) -> bytes:
+    if not parsed.flags & frame.IN_MEMORY:
+        return bytes(parsed.payload)
+    if not fds or len(parsed.payload) != frame.SIZE.size:
+        raise DecodeError("a payload in memory has no memory")
+    fd = fds.pop()
+    try:
+        return payload.take(fd, *frame.SIZE.unpack(parsed.payload))
+    finally:
+        os.close(fd)
+
+
+def _from_queue(parsed: Frame, fds: list[int]) -> list[int]:
+    if len(fds) != 1:
+        raise DecodeError(f"{len(fds)} descriptors cannot be one queue")
+    queue = QueueReader(adopt_socket(fds.pop()))
+    try:
+        return queue.take(0, sum(entry.descriptors for entry in parsed.entries))
+    finally:
+        queue.close()

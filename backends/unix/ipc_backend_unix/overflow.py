@@ -1,0 +1,193 @@
+"""Where messages go when the socket is full: a memfd that is appended to, then drained.
+
+The sender announces its log by one packet in the socket, the hop, and appends records. The
+receiver that meets the hop seals the log against growing, drains it and goes on in the socket;
+the sender's next append fails with EPERM, and it too goes back to the socket. So what was sent
+lives in the kernel, costs one descriptor, and stays in order.
+
+A record is its length, a token, and a frame. Descriptors are in a queue that the hop carries,
+under the record's token. A sender killed in the middle of a record leaves a torn tail, which the
+receiver discards.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import socket
+import struct
+import time
+from collections.abc import Sequence
+
+from ipc_backend_unix import frame
+from ipc_backend_unix.descriptor_queue import QueueReader, QueueWriter
+from ipc_backend_unix.descriptors import (
+    Descriptor,
+    Socket,
+    after,
+    freeze_size,
+    new_memory,
+    send_packet,
+    unsent,
+)
+from ipc_backend_unix.errors import io_error
+from ipc_core.spi import Buffer, DecodeError
+
+SEND_BUFFER = 131072
+"""What a channel's socket holds, in bytes of kernel memory (SO_SNDBUF after its doubling)."""
+
+_RESERVE_END = 425984
+_ANNOUNCE_TRIES = 100
+_ANNOUNCE_SECONDS = 0.5
+_CHUNK = 1 << 18
+
+_RECORD = struct.Struct("<QQ")
+
+
+class LogWriter:
+    """A sender's log. It starts with the record that found the socket full."""
+
+    def __init__(self, sock: Socket, record: Sequence[Buffer], fds: Sequence[int]) -> None:
+        self._memory = new_memory()
+        self._queue = QueueWriter() if fds else None
+        self._token = 0
+        try:
+            # Appending needs no offset of ours that an interrupted call could leave wrong.
+            fcntl.fcntl(self._memory.fd, fcntl.F_SETFL, os.O_APPEND)
+            self._write(record, fds)
+            self._announce(sock)
+        except BaseException:
+            self.close()
+            raise
+        if self._queue:
+            self._queue.reader.close()
+
+    def append(self, record: Sequence[Buffer], fds: Sequence[int]) -> bool:
+        """Add a record. False, with nothing added: this log takes no more, go on in the socket.
+
+        Raises OSError when there is no room; this log cannot be used afterwards either.
+        """
+        if fds and self._queue is None:
+            return False
+        try:
+            self._write(record, fds)
+        except (PermissionError, BrokenPipeError, ConnectionResetError):
+            return False  # the receiver has sealed or drained it
+        return True
+
+    def _write(self, record: Sequence[Buffer], fds: Sequence[int]) -> None:
+        self._token += 1
+        if fds and self._queue:
+            self._queue.put(self._token, fds)
+        size = sum(map(len, record))
+        buffers = [_RECORD.pack(size, self._token), *record]
+        missing = size + _RECORD.size
+        written = 0
+        try:
+            while missing:
+                if written:
+                    buffers = after(buffers, written)
+                written = os.writev(self._memory.fd, buffers)
+                missing -= written
+        except BaseException:
+            self._undo(size + _RECORD.size - missing)
+            raise
+
+    def _undo(self, added: int) -> None:
+        fd = self._memory.fd
+        try:
+            os.ftruncate(fd, os.fstat(fd).st_size - added)
+        except PermissionError:
+            pass  # sealed by the receiver, which discards the torn record
+
+    def _announce(self, sock: Socket) -> None:
+        """Send the hop through a full socket.
+
+        Only the sender decides how much its socket holds. Letting in one packet at a time, as
+        opposed to raising the limit and lowering it again, costs one packet of the reserve if
+        this process is killed in between.
+        """
+        fds = [self._memory.fd]
+        if self._queue:
+            fds.append(self._queue.reader.fileno())
+        hop = [frame.pack(frame.HOP, [])]
+        deadline = time.monotonic() + _ANNOUNCE_SECONDS
+        tries = 0
+        while True:
+            room = min(max(SEND_BUFFER, unsent(sock) + 2), _RESERVE_END)
+            set_send_buffer(sock, room)
+            try:
+                return send_packet(sock, hop, fds)
+            except BlockingIOError:
+                tries += 1
+            if tries > _ANNOUNCE_TRIES:
+                if time.monotonic() > deadline:
+                    raise io_error(
+                        105, "too many senders wait for this receiver: its socket is full"
+                    )
+                time.sleep(0.001)
+
+    def close(self) -> None:
+        self._memory.close()
+        if self._queue:
+            self._queue.close()
+
+
+class LogReader:
+    """The receiver's side of a log, from the hop to its end."""
+
+    def __init__(self, memory: Descriptor, queue: QueueReader | None, offset: int = 0) -> None:
+        """Raises DecodeError, with both descriptors closed, if it is not a log."""
+        self.memory = memory
+        self.queue = queue
+        self._chunk, self._chunk_start, self._at = b"", offset, 0
+        try:
+            self._size = freeze_size(memory.fd)
+        except BaseException:
+            self.close()
+            raise
+
+    def next(self) -> tuple[bytes, int] | None:
+        """The next record's frame and token; None at the end of the log."""
+        start, end = self._at + _RECORD.size, len(self._chunk)
+        if start <= end:
+            size, token = _RECORD.unpack_from(self._chunk, self._at)
+            if size <= end - start:
+                self._at = start + size
+                return self._chunk[start : self._at], token
+        else:
+            size = 0
+        return self.next() if self._refill(_RECORD.size + size) else None
+
+    def _refill(self, wanted: int) -> bool:
+        """Read on from the next record; False if the log does not hold that much."""
+        start = self.offset
+        if wanted > self._size - start:
+            return False
+        data = os.pread(self.memory.fd, max(wanted, _CHUNK), start)
+        while len(data) < wanted:
+            more = os.pread(self.memory.fd, wanted - len(data), start + len(data))
+            if not more:
+                raise DecodeError("an overflow log ends early")
+            data += more
+        self._chunk, self._chunk_start, self._at = data, start, 0
+        return True
+
+    @property
+    def offset(self) -> int:
+        """Where the next record begins."""
+        return self._chunk_start + self._at
+
+    @property
+    def drained(self) -> bool:
+        return self.offset + _RECORD.size > self._size
+
+    def close(self) -> None:
+        self.memory.close()
+        if self.queue:
+            self.queue.close()
+
+
+def set_send_buffer(sock: Socket, size: int) -> None:
+    """Let a socket hold `size` bytes; the kernel doubles what it is told."""
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, size // 2)

@@ -1,0 +1,162 @@
+"""Many receivers in one persistent epoll."""
+
+from __future__ import annotations
+
+import select
+import threading
+from collections.abc import Sequence
+
+from ipc_backend_unix.channel import UnixReceiver
+from ipc_backend_unix.errors import translated
+from ipc_backend_unix.readiness import Flag
+from ipc_core.spi import (
+    Attachment,
+    Buffer,
+    ClosedError,
+    DecodeError,
+    Disconnected,
+    Empty,
+    ForeignHandleError,
+    IpcIOError,
+    OsIpcReceiver,
+    SerDeError,
+)
+
+Result = tuple[int, Buffer | SerDeError | IpcIOError | None, Sequence[Attachment]]
+
+_LONGEST_WAIT = 2**31 // 1000
+
+
+class UnixReceiverSet:
+    """See OsIpcReceiverSet.
+
+    A receiver that reads from an overflow log may have messages that its socket does not show;
+    while there is one, the flag is up and `select` looks into it as well.
+    """
+
+    def __init__(self) -> None:
+        self._epoll = select.epoll()
+        self._flag = Flag()
+        self._epoll.register(self._flag.fileno(), select.EPOLLIN)
+        self._members: dict[int, UnixReceiver] = {}
+        self._ids: dict[int, int] = {}
+        self._in_log: dict[int, UnixReceiver] = {}
+        self._selecting = threading.RLock()
+        self._changing = threading.RLock()
+        self._closed = False
+
+    def add(self, receiver: OsIpcReceiver, id: int) -> None:
+        """See OsIpcReceiverSet.add; the receiver's object stays the same."""
+        if not isinstance(receiver, UnixReceiver):
+            raise ForeignHandleError(f"the unix backend cannot select a {type(receiver).__name__}")
+        with self._changing:
+            self._check_open()
+            fd = receiver.socket.fileno()
+            if id in self._members or fd in self._ids or fd < 0:
+                raise ValueError(f"receiver {id} cannot be added: closed, or already in the set")
+            try:
+                self._epoll.register(fd, select.EPOLLIN)
+            except OSError as error:
+                raise translated(error) from error
+            self._ids[fd] = id
+            self._members[id] = receiver
+            self._note_log(id, receiver)
+
+    def remove(self, id: int) -> UnixReceiver:
+        with self._changing:
+            self._check_open()
+            receiver = self._members.pop(id)
+            self._in_log.pop(id, None)
+            fd = receiver.socket.fileno()
+            self._ids.pop(fd, None)
+            self._epoll.unregister(fd)
+            return receiver
+
+    def select(self, timeout: float | None, limit: int = 64) -> list[Result]:
+        wait = threading.TIMEOUT_MAX if timeout is None else min(timeout, threading.TIMEOUT_MAX)
+        if not self._selecting.acquire(timeout=wait):
+            return []
+        try:
+            self._check_open()
+            events = self._epoll.poll(
+                None if timeout is None else min(timeout, _LONGEST_WAIT), limit + 1
+            )
+            self._check_open()
+            return [result for id in self._ready(events) if (result := self._receive(id))][:limit]
+        finally:
+            self._selecting.release()
+            if self._closed:
+                self._release()
+
+    def _ready(self, events: list[tuple[int, int]]) -> list[int]:
+        """Ids of the receivers to look into, each once."""
+        with self._changing:
+            flagged = self._flag.fileno()
+            ready = dict.fromkeys(self._ids[fd] for fd, _ in events if fd in self._ids)
+            if any(fd == flagged for fd, _ in events):
+                self._flag.set(False)
+                ready |= dict.fromkeys(self._in_log)
+            return list(ready)
+
+    def _receive(self, id: int) -> Result | None:
+        receiver = self._members.get(id)
+        if receiver is None:
+            return None
+        try:
+            data, attachments = receiver.recv(0)
+        except Empty:
+            return None
+        except Disconnected:
+            with self._changing:
+                if self._members.get(id) is receiver:
+                    self.remove(id).close()
+            return id, None, ()
+        except (DecodeError, IpcIOError) as error:
+            return id, error, ()
+        finally:
+            self._note_log(id, receiver)
+        return id, data, attachments
+
+    def _note_log(self, id: int, receiver: UnixReceiver) -> None:
+        if receiver.has_log and id in self._members:
+            self._in_log[id] = receiver
+            self._flag.set(True)
+        elif id in self._in_log:
+            self._in_log.pop(id, None)
+
+    def wake(self) -> None:
+        with self._changing:
+            if not self._closed:
+                self._flag.set(True)
+
+    def fileno(self) -> int:
+        return self._epoll.fileno()
+
+    def close(self) -> None:
+        with self._changing:
+            if not self._closed:
+                self._flag.set(True)
+                self._closed = True
+        self._release()
+
+    def _release(self) -> None:
+        """Close everything, unless a thread is selecting: it does so on its way out."""
+        if not self._selecting.acquire(blocking=False):
+            return
+        try:
+            with self._changing:
+                self._epoll.close()
+                self._flag.close()
+                while self._members:
+                    self._members.popitem()[1].close()
+                self._in_log.clear()
+        finally:
+            self._selecting.release()
+
+    def __del__(self) -> None:
+        if hasattr(self, "_closed"):
+            self.close()
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise ClosedError("this receiver set is closed")

@@ -1,0 +1,96 @@
+"""What can travel in a message: the owner of one OS handle, until it is closed or given away."""
+
+from __future__ import annotations
+
+import sys
+import warnings
+from copyreg import __newobj__  # type: ignore[attr-defined]
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from ipc_core.errors import ClosedError
+from ipc_core.message import attach, take
+from ipc_core.spi import Backend, Kind
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+
+class Gone:
+    """Takes the place of a handle that was closed or given away: any use of it raises.
+
+    So the paths of a message need no check of their own.
+    """
+
+    def __init__(self, error: type[ClosedError], text: str) -> None:
+        self._error = error
+        self._text = text
+
+    def __getattr__(self, name: str) -> Any:
+        raise self._error(self._text)
+
+    def __str__(self) -> str:
+        return self._text
+
+
+class Attachable:
+    """Base of senders, receivers and shared memory."""
+
+    __slots__ = ("__weakref__", "_backend", "_handle", "_origin")
+    _kind: ClassVar[Kind]
+    _handle: Any
+
+    def __init__(self, handle: Any, backend: Backend) -> None:
+        self._handle = handle
+        self._backend = backend
+        self._origin = _caller() if sys.flags.dev_mode else ""
+
+    def close(self) -> None:
+        """Release it. Closing twice does nothing; any later use raises ClosedError."""
+        if type(self._handle) is not Gone:
+            self._retire(ClosedError, "is closed").close()
+
+    def _retire(self, error: type[ClosedError], how: str) -> Any:
+        """Give up the handle and return it. Raises what an earlier `_retire` said."""
+        handle = self._handle
+        if type(handle) is Gone:
+            handle.kind  # noqa: B018  the stand-in raises
+        self._handle = Gone(error, f"this {type(self).__name__} {how}")
+        return handle
+
+    def _sent(self) -> None:
+        """The message that carries this object was accepted."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        self._handle.kind  # noqa: B018  refuses what is closed or moved
+        return __newobj__, (type(self),), attach(self)
+
+    def __setstate__(self, slot: int) -> None:
+        handle, backend = take(slot, self._kind)
+        Attachable.__init__(self, handle, backend)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.close()
+
+    def __del__(self) -> None:
+        handle = getattr(self, "_handle", None)
+        if handle is None or type(handle) is Gone:
+            return
+        if self._origin and not sys.is_finalizing():
+            warnings.warn(
+                f"unclosed {self!r}, made at {self._origin}", ResourceWarning, 2, self
+            )
+        handle.close()
+
+    def __repr__(self) -> str:
+        state = f" ({self._handle})" if type(self._handle) is Gone else ""
+        return f"<{type(self).__name__} on {self._backend.name}{state}>"
+
+
+def _caller() -> str:
+    frame = sys._getframe(1)
+    while frame.f_back and frame.f_globals.get("__name__", "").startswith("ipc_core"):
+        frame = frame.f_back
+    return f"{frame.f_code.co_filename}:{frame.f_lineno}"

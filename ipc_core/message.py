@@ -1,0 +1,128 @@
+"""Objects become bytes with attachments, and come back.
+
+While a message is encoded, every endpoint met registers itself with `attach` and pickles as its
+slot; while it is decoded, each slot is redeemed once with `take`. The state of a call belongs to
+that call: a send inside a `__reduce__`, or a receive inside a `__setstate__`, has its own.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from ipc_core.spi import Attachment, Backend, Buffer, Codec, DecodeError, EncodeError, Kind
+
+if TYPE_CHECKING:
+    from ipc_core.attachable import Attachable
+
+
+class _Calls:
+    """The innermost calls of one thread."""
+
+    __slots__ = ("decoding", "encoding")
+
+    def __init__(self) -> None:
+        self.encoding: list[Attachable] | None = None
+        self.decoding: Inbox | None = None
+
+
+class _Thread(threading.local):
+    def __init__(self) -> None:
+        self.calls = _Calls()
+
+
+_thread = _Thread()
+
+
+class Inbox:
+    """The attachments of the message that is being decoded."""
+
+    def __init__(self, backend: Backend, attachments: Sequence[Attachment]) -> None:
+        self.backend = backend
+        self._attachments: list[Attachment | None] = list(attachments)
+
+    def take(self, slot: int, kind: Kind) -> Any:
+        count = len(self._attachments)
+        if not 0 <= slot < count:
+            raise DecodeError(f"the message refers to attachment {slot}, but has {count}")
+        attachment = self._attachments[slot]
+        if attachment is None:
+            raise DecodeError(f"attachment {slot} is used twice")
+        if attachment.kind is not kind:
+            raise DecodeError(
+                f"attachment {slot} is a {Kind(attachment.kind).name.lower()}, "
+                f"the message calls it a {kind.name.lower()}"
+            )
+        self._attachments[slot] = None
+        return attachment
+
+    def close(self) -> None:
+        """Close what the message did not refer to."""
+        close_all(a for a in self._attachments if a is not None)
+
+
+def encode(codec: Codec, obj: object) -> tuple[Buffer | Sequence[Buffer], list[Attachable]]:
+    """Return the payload and the endpoints it refers to, by slot.
+
+    Raises EncodeError, with the cause, for an object that the codec cannot carry.
+    """
+    calls = _thread.calls
+    outer = calls.encoding
+    embedded: list[Attachable] = []
+    calls.encoding = embedded
+    try:
+        return codec.encode(obj, embedded), embedded
+    except EncodeError:
+        raise
+    except Exception as error:
+        raise EncodeError(f"cannot encode {type(obj).__qualname__}: {error}") from error
+    finally:
+        calls.encoding = outer
+
+
+def decode(codec: Codec, backend: Backend, data: Buffer, attachments: Sequence[Attachment]) -> Any:
+    """Rebuild the object and its endpoints; attachments it does not use are closed.
+
+    Raises DecodeError, with the cause, for bytes that are not a message.
+    """
+    calls = _thread.calls
+    outer = calls.decoding
+    calls.decoding = inbox = Inbox(backend, attachments) if attachments else None
+    try:
+        return codec.decode(data)
+    except DecodeError:
+        raise
+    except Exception as error:
+        raise DecodeError(f"cannot decode a message of {len(data)} bytes: {error}") from error
+    finally:
+        calls.decoding = outer
+        if inbox is not None:
+            inbox.close()
+
+
+def attach(obj: Attachable) -> int:
+    """Give an endpoint or region its slot in the message that is being encoded."""
+    embedded = _thread.calls.encoding
+    if embedded is None:
+        _refuse(obj)
+    embedded.append(obj)
+    return len(embedded) - 1
+
+
+def take(slot: int, kind: Kind) -> tuple[Any, Backend]:
+    """Redeem a slot of the message that is being decoded: the handle and its backend."""
+    inbox = _thread.calls.decoding
+    if inbox is None:
+        raise DecodeError(f"the message refers to attachment {slot}, but has none")
+    return inbox.take(slot, kind), inbox.backend
+
+
+def close_all(attachments: Any) -> None:
+    for attachment in attachments:
+        attachment.close()
+
+
+def _refuse(obj: Attachable) -> NoReturn:
+    name = type(obj).__name__
+    raise TypeError(f"this {name} can only travel in a message: tx.send(...) it")

@@ -1,0 +1,213 @@
+"""Many receivers, waited for together."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Union
+
+from ipc_core.attachable import Gone
+from ipc_core.channel import IpcBytesReceiver, IpcReceiver, check_timeout
+from ipc_core.errors import ClosedError, Empty, ForeignHandleError, IpcError, MovedError
+from ipc_core.message import close_all
+from ipc_core.spi import Attachment, Backend, Buffer
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+AnyReceiver = Union[IpcReceiver[Any], IpcBytesReceiver]
+
+
+class IpcMessage:
+    """One message, not yet decoded. Dropped unread, it frees its attachments."""
+
+    __slots__ = ("_attachments", "_backend", "_data", "_decoded", "_unpack")
+
+    def __init__(
+        self,
+        data: Buffer | IpcError,
+        attachments: Sequence[Attachment],
+        unpack: Callable[[Backend, Buffer, Sequence[Attachment]], Any],
+        backend: Backend,
+    ) -> None:
+        self._unpack = unpack
+        self._data = data
+        self._attachments = attachments
+        self._backend = backend
+        self._decoded = False
+
+    @property
+    def data(self) -> Buffer:
+        """The payload as bytes. Raises what receiving it raised."""
+        if isinstance(self._data, BaseException):
+            raise self._data
+        return self._data
+
+    def to(self) -> Any:
+        """Decode the message; possible once.
+
+        Raises MovedError the second time, and DecodeError or IpcIOError for what the peer sent
+        wrong or this process could not take.
+        """
+        attachments = self._take()
+        return self._unpack(self._backend, self.data, attachments)
+
+    def close(self) -> None:
+        """Free the attachments of a message that will not be decoded."""
+        if not self._decoded:
+            close_all(self._take())
+
+    def _take(self) -> Sequence[Attachment]:
+        if self._decoded:
+            raise MovedError("this message was decoded or closed already")
+        self._decoded = True
+        attachments, self._attachments = self._attachments, ()
+        return attachments
+
+    def __del__(self) -> None:
+        close_all(self._attachments)
+
+    def __repr__(self) -> str:
+        if isinstance(self._data, BaseException):
+            return f"<IpcMessage {self._data!r}>"
+        shown = bytes(self._data[:64])
+        return (
+            f"<IpcMessage of {len(self._data)} bytes, {len(self._attachments)} attachments:"
+            f" {shown!r}{'...' if len(self._data) > len(shown) else ''}>"
+        )
+
+
+@dataclass(frozen=True)
+class MessageReceived:
+    """A message arrived at the receiver `id`."""
+
+    id: int
+    message: IpcMessage
+
+
+@dataclass(frozen=True)
+class ChannelClosed:
+    """Every sender of receiver `id` is gone and its queue is empty; it has left the set."""
+
+    id: int
+
+
+IpcSelectionResult = Union[MessageReceived, ChannelClosed]
+
+
+class IpcReceiverSet:
+    """Owns receivers and tells which have messages. Safe to use from several threads.
+
+    Ids count up from 0 and are never used again.
+    """
+
+    def __init__(self) -> None:
+        self._handle: Any = None
+        self._backend: Backend | None = None
+        self._has_handle = threading.Event()
+        self._lock = threading.Lock()
+        self._next_id = 0
+        self._members: dict[int, type[AnyReceiver]] = {}
+
+    @classmethod
+    def new(cls) -> IpcReceiverSet:
+        """Make an empty set."""
+        return cls()
+
+    def add(self, receiver: AnyReceiver) -> int:
+        """Move a receiver into the set; return its id. What it has received already counts.
+
+        Raises MovedError or ClosedError for a receiver that is not yours any more.
+        """
+        with self._lock:
+            if self._handle is None:
+                self._backend = receiver._backend
+                self._handle = self._backend.receiver_set()
+                self._has_handle.set()
+            elif receiver._backend is not self._backend:
+                raise ForeignHandleError("the receivers of one set must share a backend")
+            id = self._next_id
+            self._handle.add(receiver._handle, id)
+            self._next_id += 1
+            self._members[id] = type(receiver)
+            receiver._retire(MovedError, f"was added to a receiver set, as {id}")
+            return id
+
+    def remove(self, id: int) -> AnyReceiver:
+        """Give a receiver back, with what it holds. Raises KeyError for an id not in the set."""
+        with self._lock:
+            kind = self._members[id]
+            handle = self._handle.remove(id)
+            del self._members[id]
+            self._handle.wake()  # a select on a set that is now empty has to raise
+            assert self._backend is not None
+            return kind(handle, self._backend)
+
+    def select(self) -> list[IpcSelectionResult]:
+        """Wait for messages and closed channels; never returns an empty list.
+
+        Raises ValueError for an empty set, which would wait for ever, and ClosedError when
+        another thread closes the set.
+        """
+        while True:
+            if not self._members and type(self._handle) is not Gone:
+                raise ValueError("select() on an empty set would wait for ever")
+            results = self._select(None)
+            if results:
+                return results
+
+    def try_select(self) -> list[IpcSelectionResult]:
+        """Return what has happened already. Raises Empty if that is nothing."""
+        return self.try_select_timeout(0)
+
+    def try_select_timeout(self, seconds: float) -> list[IpcSelectionResult]:
+        """Wait at most `seconds` for something to happen. Raises Empty if nothing does."""
+        timeout = check_timeout(seconds)
+        if timeout is None:
+            timeout = threading.TIMEOUT_MAX
+        deadline = time.monotonic() + timeout
+        while True:
+            results = self._select(timeout)
+            if results:
+                return results
+            timeout = deadline - time.monotonic()
+            if timeout <= 0:
+                raise Empty("nothing happened in the set")
+
+    def close(self) -> None:
+        """Close the set and its receivers; a `select` in another thread raises ClosedError."""
+        with self._lock:
+            handle, self._handle = self._handle, Gone(ClosedError, "this receiver set is closed")
+            self._members.clear()
+            self._has_handle.set()
+        if handle is not None and type(handle) is not Gone:
+            handle.close()
+
+    def _select(self, timeout: float | None) -> list[IpcSelectionResult]:
+        if self._handle is None:
+            self._has_handle.wait(timeout)
+            return []
+        return [self._result(*item) for item in self._handle.select(timeout)]
+
+    def _result(self, id: int, data: Any, attachments: Sequence[Attachment]) -> IpcSelectionResult:
+        if data is None:
+            self._members.pop(id, None)
+            return ChannelClosed(id)
+        assert self._backend is not None
+        kind = self._members.get(id, IpcReceiver)
+        return MessageReceived(id, IpcMessage(data, attachments, kind._unpack, self._backend))
+
+    def __len__(self) -> int:
+        return len(self._members)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        state = f" ({self._handle})" if type(self._handle) is Gone else ""
+        return f"<IpcReceiverSet of {len(self)}{state}>"
