@@ -14,6 +14,8 @@ from ipc_core.channel import (
     IpcBytesSender,
     IpcReceiver,
     IpcSender,
+    OpaqueIpcReceiver,
+    OpaqueIpcSender,
     bytes_channel,
     channel,
 )
@@ -84,6 +86,8 @@ __all__ = [
     "MovedError",
     "NoBackendError",
     "NotSupportedError",
+    "OpaqueIpcReceiver",
+    "OpaqueIpcSender",
     "SerDeError",
     "bytes_channel",
     "channel",

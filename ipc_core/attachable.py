@@ -79,9 +79,7 @@ class Attachable:
         if handle is None or type(handle) is Gone:
             return
         if self._origin and not sys.is_finalizing():
-            warnings.warn(
-                f"unclosed {self!r}, made at {self._origin}", ResourceWarning, 2, self
-            )
+            warnings.warn(f"unclosed {self!r}, made at {self._origin}", ResourceWarning, 2, self)
         handle.close()
 
     def __repr__(self) -> str:

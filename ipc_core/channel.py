@@ -46,6 +46,10 @@ class _SenderEnd(Attachable):
         wait_closed: Any = self._handle.wait_closed
         return bool(wait_closed(check_timeout(timeout)))
 
+    def to_opaque(self) -> OpaqueIpcSender:
+        """Forget what it sends; this sender is moved."""
+        return OpaqueIpcSender(self._retire(MovedError, "was made opaque"), self._backend)
+
 
 class IpcSender(_SenderEnd, Generic[T_contra]):
     """Sends objects. Sending a sender in a message sends a copy: both stay usable."""
@@ -81,24 +85,35 @@ class IpcBytesSender(_SenderEnd):
         Raises BrokenChannelError when no receiver is left, IpcIOError when the system holds no
         more.
         """
+        if type(data) is not bytes:
+            data = _contiguous(data)
         self._handle.send(data)
 
 
-class _ReceiverEnd(Attachable, Generic[T_co]):
-    """What both kinds of receiver share. Each message goes to exactly one caller."""
+class _Movable(Attachable):
+    """The owner of a receiver's handle. Sending it in a message moves it, with what is queued."""
 
     __slots__ = ()
     _kind: ClassVar[Kind] = Kind.RECEIVER
+
+    @staticmethod
+    def _unpack(backend: Backend, data: Buffer, attachments: Sequence[Attachment]) -> Any:
+        """Turn what a handle received into what the user receives."""
+        return decode(default_codec, backend, data, attachments)
+
+    def _sent(self) -> None:
+        self._retire(MovedError, "was sent in a message")
+
+
+class _ReceiverEnd(_Movable, Generic[T_co]):
+    """What both kinds of receiver share. Each message goes to exactly one caller."""
+
+    __slots__ = ()
 
     def _recv(self, timeout: float | None) -> T_co:
         data, attachments = self._handle.recv(timeout)
         message: T_co = self._unpack(self._backend, data, attachments)
         return message
-
-    @staticmethod
-    def _unpack(backend: Backend, data: Buffer, attachments: Sequence[Attachment]) -> Any:
-        """Turn what a handle received into what the user receives."""
-        raise NotImplementedError
 
     def recv(self) -> T_co:
         """Wait for a message. Raises Disconnected once every sender is gone and all is read,
@@ -130,13 +145,14 @@ class _ReceiverEnd(Attachable, Generic[T_co]):
                 break
         return messages
 
+    def to_opaque(self) -> OpaqueIpcReceiver:
+        """Forget what it receives; this receiver is moved."""
+        return OpaqueIpcReceiver(self._retire(MovedError, "was made opaque"), self._backend)
+
     def fileno(self) -> int | None:
         """A descriptor that polls readable when a message waits; None where there is none."""
         fileno: int | None = self._handle.fileno()
         return fileno
-
-    def _sent(self) -> None:
-        self._retire(MovedError, "was sent in a message")
 
     def __iter__(self) -> Iterator[T_co]:
         """Yield messages until the channel is disconnected."""
@@ -153,10 +169,6 @@ class IpcReceiver(_ReceiverEnd[T_co]):
 
     __slots__ = ()
 
-    @staticmethod
-    def _unpack(backend: Backend, data: Buffer, attachments: Sequence[Attachment]) -> Any:
-        return decode(default_codec, backend, data, attachments)
-
 
 class IpcBytesReceiver(_ReceiverEnd[bytes]):
     """Receives bytes. Attachments, which no IpcBytesSender sends, are closed."""
@@ -168,6 +180,34 @@ class IpcBytesReceiver(_ReceiverEnd[bytes]):
         if attachments:
             close_all(attachments)
         return data if type(data) is bytes else bytes(data)
+
+
+class OpaqueIpcSender(_SenderEnd):
+    """A sender of whatever: it can be kept, cloned and sent on, but not used before `to`."""
+
+    __slots__ = ()
+
+    def to(self, type: type[T] | None = None) -> IpcSender[T]:
+        """Make it a sender of objects again; this object is moved."""
+        return IpcSender(self._retire(MovedError, "was converted"), self._backend)
+
+    def to_bytes(self) -> IpcBytesSender:
+        """Make it a sender of bytes again; this object is moved."""
+        return IpcBytesSender(self._retire(MovedError, "was converted"), self._backend)
+
+
+class OpaqueIpcReceiver(_Movable):
+    """A receiver of whatever: it can be kept, sent on and added to a set."""
+
+    __slots__ = ()
+
+    def to(self, type: type[T] | None = None) -> IpcReceiver[T]:
+        """Make it a receiver of objects again; this object is moved."""
+        return IpcReceiver(self._retire(MovedError, "was converted"), self._backend)
+
+    def to_bytes(self) -> IpcBytesReceiver:
+        """Make it a receiver of bytes again; this object is moved."""
+        return IpcBytesReceiver(self._retire(MovedError, "was converted"), self._backend)
 
 
 @overload
@@ -204,6 +244,12 @@ def bytes_channel(
     found = registry.backend(backend)
     sender, receiver = found.channel()
     return IpcBytesSender(sender, found), IpcBytesReceiver(receiver, found)
+
+
+def _contiguous(data: Buffer) -> Buffer:
+    """What backends take: one run of single bytes."""
+    view = memoryview(data)
+    return view.cast("B") if view.c_contiguous and view.nbytes else view.tobytes()
 
 
 def check_timeout(seconds: float | None) -> float | None:

@@ -41,6 +41,11 @@ def entry(name: str) -> str | None:
 
 
 def _find(name: str) -> str | None:
+    # Eggs, zip files and import hooks are for importlib.metadata to find.
+    return _scan(name) or next((p.value for p in _entry_points() if p.name == name), None)
+
+
+def _scan(name: str) -> str | None:
     for folder in sys.path:
         for text in _entry_point_files(folder or "."):
             section = text.partition(f"[{BACKENDS_GROUP}]")[2].partition("\n[")[0]
@@ -48,8 +53,7 @@ def _find(name: str) -> str | None:
                 key, equals, value = line.partition("=")
                 if equals and key.strip() == name:
                     return value.strip()
-    # Eggs, zip files and import hooks are for importlib.metadata to find.
-    return next((point.value for point in _entry_points() if point.name == name), None)
+    return None
 
 
 def names() -> list[str]:

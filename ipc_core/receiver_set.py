@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Union
 
 from ipc_core.attachable import Gone
-from ipc_core.channel import IpcBytesReceiver, IpcReceiver, check_timeout
+from ipc_core.channel import IpcBytesReceiver, IpcReceiver, OpaqueIpcReceiver, check_timeout
 from ipc_core.errors import ClosedError, Empty, ForeignHandleError, IpcError, MovedError
 from ipc_core.message import close_all
 from ipc_core.spi import Attachment, Backend, Buffer
@@ -17,7 +17,7 @@ from ipc_core.spi import Attachment, Backend, Buffer
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-AnyReceiver = Union[IpcReceiver[Any], IpcBytesReceiver]
+AnyReceiver = Union[IpcReceiver[Any], IpcBytesReceiver, OpaqueIpcReceiver]
 
 
 class IpcMessage:

@@ -86,7 +86,8 @@ class OsIpcSender(Protocol):
 
         Returning means accepted: its receivers were taken over (their handles are closed),
         senders and regions were copied. On any exception every handle is as before and nothing
-        was sent. Buffers are borrowed for the call. `timeout` only matters on bounded channels.
+        was sent. Buffers are contiguous runs of single
+        bytes, borrowed for the call. `timeout` only matters on bounded channels.
 
         Raises BrokenChannelError when no receiver is left, Full when a bounded channel stays
         full for `timeout`, ForeignHandleError for an attachment of another backend, IpcIOError

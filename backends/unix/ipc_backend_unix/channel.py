@@ -6,6 +6,7 @@ through memory (`payload`), what the socket does not take into a log (`overflow`
 
 from __future__ import annotations
 
+import errno
 import select
 import socket
 import threading
@@ -77,13 +78,18 @@ class UnixSender:
         line = self._line
         if line is None:
             raise ClosedError("this sender is closed")
-        if type(data) is bytes and not attachments and len(data) <= SMALL and line.log is None:
+        if type(data) is bytes and not attachments and len(data) <= SMALL:
             line.lock.acquire()
             try:
-                line.sock.send(PLAIN + data, _DONTWAIT)
-                return
+                if line.log is None:
+                    line.sock.send(PLAIN + data, _DONTWAIT)
+                    return
+                if line.log.append_frame(PLAIN + data):
+                    return
             except BlockingIOError:
                 pass
+            except IpcError:
+                raise
             except OSError as error:
                 raise translated(error) from error
             finally:
@@ -216,7 +222,9 @@ class UnixReceiver:
         if flags & _SPOILT:
             close_fds(fds)
             if flags & socket.MSG_CTRUNC:
-                raise io_error(24, "a message lost its attachments: too many open files here")
+                raise io_error(
+                    errno.EMFILE, "a message lost its attachments: too many open files here"
+                )
             raise DecodeError("a packet is larger than this protocol allows")
         if not size:
             close_fds(fds)

@@ -12,6 +12,7 @@ receiver discards.
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import socket
@@ -26,11 +27,12 @@ from ipc_backend_unix.descriptors import (
     Socket,
     after,
     freeze_size,
+    hangup_poll,
     new_memory,
     send_packet,
     unsent,
 )
-from ipc_backend_unix.errors import io_error
+from ipc_backend_unix.errors import broken, io_error
 from ipc_core.spi import Buffer, DecodeError
 
 SEND_BUFFER = 131072
@@ -49,6 +51,7 @@ class LogWriter:
 
     def __init__(self, sock: Socket, record: Sequence[Buffer], fds: Sequence[int]) -> None:
         self._memory = new_memory()
+        self._receiver_gone = hangup_poll(sock).poll
         self._queue = QueueWriter() if fds else None
         self._token = 0
         try:
@@ -62,11 +65,27 @@ class LogWriter:
         if self._queue:
             self._queue.reader.close()
 
+    def append_frame(self, data: bytes) -> bool:
+        """Add a record without descriptors. See `append`."""
+        if self._receiver_gone(0):
+            raise broken()
+        record = _RECORD.pack(len(data), 0) + data
+        try:
+            written = os.write(self._memory.fd, record)
+        except PermissionError:
+            return False
+        if written < len(record):
+            self._undo(written)
+            raise io_error(errno.ENOSPC)
+        return True
+
     def append(self, record: Sequence[Buffer], fds: Sequence[int]) -> bool:
         """Add a record. False, with nothing added: this log takes no more, go on in the socket.
 
-        Raises OSError when there is no room; this log cannot be used afterwards either.
+        Raises BrokenChannelError without a receiver, OSError, with nothing added, without room.
         """
+        if self._receiver_gone(0):
+            raise broken()
         if fds and self._queue is None:
             return False
         try:
@@ -123,7 +142,7 @@ class LogWriter:
             if tries > _ANNOUNCE_TRIES:
                 if time.monotonic() > deadline:
                     raise io_error(
-                        105, "too many senders wait for this receiver: its socket is full"
+                        errno.ENOBUFS, "too many senders wait for this receiver: its socket is full"
                     )
                 time.sleep(0.001)
 

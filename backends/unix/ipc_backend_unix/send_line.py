@@ -11,11 +11,10 @@ from ipc_backend_unix.descriptor_queue import QueueWriter
 from ipc_backend_unix.descriptors import (
     MAX_PER_PACKET,
     Socket,
-    hangup_poll,
     send_packet,
     unsent,
 )
-from ipc_backend_unix.errors import broken, translated
+from ipc_backend_unix.errors import translated
 from ipc_backend_unix.overflow import SEND_BUFFER, LogWriter, set_send_buffer
 from ipc_backend_unix.payload import PayloadPool
 from ipc_core.spi import Attachment, BrokenChannelError, Buffer, ClosedError, IpcError
@@ -41,7 +40,6 @@ class SendLine:
         self.lock = threading.RLock()
         self.log: LogWriter | None = None
         self._pool = PayloadPool()
-        self._poll = hangup_poll(sock)
         self._users = 1
 
     def retain(self) -> None:
@@ -82,24 +80,12 @@ class SendLine:
 
     def _send(self, buffers: list[Buffer], size: int, lent: Lent) -> None:
         if self.log is not None:
-            if self._poll.poll(0):
-                raise broken()
-            if self._append(buffers, lent):
+            if self.log.append([frame.pack(0, lent.entries), *buffers], lent.fds):
                 return
+            self._end_log()
         if not self._in_socket(buffers, size, lent):
             record = [frame.pack(0, lent.entries), *buffers]
             self.log = LogWriter(self.sock, record, lent.fds)
-
-    def _append(self, buffers: list[Buffer], lent: Lent) -> bool:
-        log = self.log
-        assert log is not None
-        accepted = False
-        try:
-            accepted = log.append([frame.pack(0, lent.entries), *buffers], lent.fds)
-        finally:
-            if not accepted:
-                self._end_log()
-        return accepted
 
     def _end_log(self) -> None:
         log, self.log = self.log, None

@@ -1,0 +1,29 @@
+# Two commands do everything: `make demo` and `make test`.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
+export PIP_CONSTRAINT := $(CURDIR)/.ci/constraints.txt
+
+.PHONY: demo test quick lint bench clean
+
+demo: $(VENV)/installed
+	$(BIN)/ipc-core demo $(ARGS)
+
+test: $(VENV)/installed
+	$(BIN)/tox run $(ARGS)
+
+# This interpreter only, without making environments.
+quick: $(VENV)/installed
+	$(BIN)/python -m pytest $(ARGS)
+
+lint: $(VENV)/installed
+	$(BIN)/tox run -e lint,types
+
+clean:
+	rm -rf $(VENV) .tox .mypy_cache .ruff_cache .pytest_cache .hypothesis
+
+$(VENV)/installed: pyproject.toml backends/unix/pyproject.toml backends/inprocess/pyproject.toml .ci/constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(PIP) install -e '.[cli,testing]' -e backends/unix -e backends/inprocess tox
+	touch $@

@@ -1,0 +1,18 @@
+"""Run where the core alone is installed: it imports, and says what to install."""
+
+import sys
+
+import ipc_core
+
+expected = "pip install ipc-backend-"
+try:
+    ipc_core.channel()
+except ipc_core.NoBackendError as error:
+    if expected not in str(error):
+        sys.exit(f"{error!s} does not say {expected!r}")
+else:
+    sys.exit("a channel without a backend")
+for name in ("typer", "rich", "pytest", "hypothesis", "msgspec", "ipc_backend_unix"):
+    if name in sys.modules:
+        sys.exit(f"importing ipc_core imported {name}")
+print("1 passed, 0 failed")
