@@ -46,6 +46,7 @@ if TYPE_CHECKING:
         IpcSelectionResult,
         MessageReceived,
     )
+    from ipc_core.router import ROUTER, Router
     from ipc_core.shared_memory import IpcSharedMemory
 
 # What the first message does not need is imported on first use, so that children start quickly.
@@ -57,11 +58,14 @@ _LAZY = {
     "IpcSelectionResult": "receiver_set",
     "IpcSharedMemory": "shared_memory",
     "MessageReceived": "receiver_set",
+    "ROUTER": "router",
+    "Router": "router",
 }
 
 __version__ = "0.1.0"
 
 __all__ = [
+    "ROUTER",
     "BrokenChannelError",
     "ChannelClosed",
     "ClosedError",
@@ -88,6 +92,7 @@ __all__ = [
     "NotSupportedError",
     "OpaqueIpcReceiver",
     "OpaqueIpcSender",
+    "Router",
     "SerDeError",
     "bytes_channel",
     "channel",

@@ -154,7 +154,7 @@ class IpcReceiverSet:
         while True:
             if not self._members and type(self._handle) is not Gone:
                 raise ValueError("select() on an empty set would wait for ever")
-            results = self._select(None)
+            results = self.wait()
             if results:
                 return results
 
@@ -164,17 +164,27 @@ class IpcReceiverSet:
 
     def try_select_timeout(self, seconds: float) -> list[IpcSelectionResult]:
         """Wait at most `seconds` for something to happen. Raises Empty if nothing does."""
-        timeout = check_timeout(seconds)
-        if timeout is None:
-            timeout = threading.TIMEOUT_MAX
-        deadline = time.monotonic() + timeout
+        left = check_timeout(seconds)
+        deadline = None if left is None else time.monotonic() + left
         while True:
-            results = self._select(timeout)
+            results = self.wait(left)
             if results:
                 return results
-            timeout = deadline - time.monotonic()
-            if timeout <= 0:
-                raise Empty("nothing happened in the set")
+            if deadline is not None:
+                left = deadline - time.monotonic()
+                if left <= 0:
+                    raise Empty("nothing happened in the set")
+
+    def wait(self, timeout: float | None = None) -> list[IpcSelectionResult]:
+        """Like `select`, but wait on an empty set too, for whatever another thread adds.
+
+        The list is empty when `timeout` seconds pass, and sometimes earlier.
+        """
+        timeout = check_timeout(timeout)
+        if self._handle is None:
+            self._has_handle.wait(timeout)
+            return []
+        return [self._result(*item) for item in self._handle.select(timeout)]
 
     def close(self) -> None:
         """Close the set and its receivers; a `select` in another thread raises ClosedError."""
@@ -184,12 +194,6 @@ class IpcReceiverSet:
             self._has_handle.set()
         if handle is not None and type(handle) is not Gone:
             handle.close()
-
-    def _select(self, timeout: float | None) -> list[IpcSelectionResult]:
-        if self._handle is None:
-            self._has_handle.wait(timeout)
-            return []
-        return [self._result(*item) for item in self._handle.select(timeout)]
 
     def _result(self, id: int, data: Any, attachments: Sequence[Attachment]) -> IpcSelectionResult:
         if data is None:

@@ -137,7 +137,7 @@ class OsIpcReceiverSet(Protocol):
 
     def select(
         self, timeout: float | None, limit: int = 64
-    ) -> list[tuple[int, Buffer | SerDeError | IpcIOError | None, Sequence[Attachment]]]:
+    ) -> Sequence[tuple[int, Buffer | SerDeError | IpcIOError | None, Sequence[Attachment]]]:
         """Wait for messages and closed channels; return up to `limit` of them as (id, data,
         attachments).
 

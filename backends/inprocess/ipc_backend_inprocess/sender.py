@@ -1,0 +1,122 @@
+"""The sending end."""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Sequence
+from typing import ClassVar
+
+from ipc_backend_inprocess.attachments import Carried, come_back, depart
+from ipc_backend_inprocess.message_queue import Message, MessageQueue
+from ipc_backend_inprocess.waiting import notify, notify_all, wait_for
+from ipc_core.spi import Attachment, BrokenChannelError, Buffer, ClosedError, Kind
+
+
+class InprocessSender(Carried):
+    __slots__ = ("_open", "_queue", "_sending")
+    kind: ClassVar[Kind] = Kind.SENDER
+
+    def __init__(self, queue: MessageQueue) -> None:
+        self._queue = queue
+        self._open = True
+        self._sending: list[None] = []
+        queue.senders.add(id(self))
+
+    def send(
+        self,
+        data: Buffer | Sequence[Buffer],
+        attachments: Sequence[Attachment] = (),
+        timeout: float | None = None,
+    ) -> None:
+        """See OsIpcSender.send. Bytes travel by reference, other buffers are copied."""
+        if type(data) is not bytes:
+            data = _copied(data)
+        if not attachments:
+            self._put((data, ()))
+            return
+        self.check()
+        if self._queue.broken:
+            raise _broken()
+        travellers = depart(attachments)
+        try:
+            self._put((data, travellers))
+        except (ClosedError, BrokenChannelError):
+            come_back(attachments, travellers)
+            raise
+
+    def _put(self, message: Message) -> None:
+        queue = self._queue
+        sending = self._sending
+        sending.append(None)  # `close` in another thread leaves the channel after this message
+        try:
+            if not self._open:
+                self.check()
+            if queue.broken:
+                raise _broken()
+            queue.messages.append(message)
+        finally:
+            sending.pop()
+            if queue.listeners:
+                notify(queue.listeners)
+            if queue.broken:
+                queue.drop()  # the receiver may have gone before it could see the message
+            if not self._open and not sending:
+                self._leave()
+
+    def clone(self) -> InprocessSender:
+        """See OsIpcSender.clone."""
+        self.check()
+        copy = InprocessSender(self._queue)
+        if not self._open:
+            copy.close()
+            self.check()
+        return copy
+
+    def wait_closed(self, timeout: float | None) -> bool:
+        """See OsIpcSender.wait_closed. Raises ClosedError when this handle is closed meanwhile."""
+        return wait_for(self._queue.watchers, self._is_broken, timeout) or False
+
+    def _is_broken(self) -> bool | None:
+        self.check()
+        return self._queue.broken or None
+
+    def close(self) -> None:
+        """See OsIpcSender.close."""
+        if self._open:
+            self._open = False
+            if not self._sending:
+                self._leave()
+            notify_all(self._queue.watchers)
+
+    def _leave(self) -> None:
+        senders = self._queue.senders
+        senders.discard(id(self))
+        if not senders:
+            notify_all(self._queue.listeners)
+
+    def check(self) -> None:
+        if not self._open:
+            raise ClosedError("this sender is closed")
+
+    def depart(self) -> InprocessSender:
+        return self.clone()
+
+    def come_back(self, traveller: InprocessSender) -> None:
+        traveller.close()
+
+    def abandon(self) -> None:
+        self.close()
+
+    def __del__(self) -> None:
+        if self._open:
+            self.close()
+
+
+def _copied(data: Buffer | Sequence[Buffer]) -> bytes:
+    if isinstance(data, (list, tuple)):
+        return b"".join(data)
+    return bytes(memoryview(data))  # type: ignore[arg-type]
+
+
+def _broken() -> BrokenChannelError:
+    return BrokenChannelError(errno.EPIPE, "no receiver is left")
