@@ -38,6 +38,7 @@ from ipc_core.errors import (
 from ipc_core.registry import set_default_backend, use_backend
 
 if TYPE_CHECKING:
+    from ipc_core.aio import IpcStream
     from ipc_core.one_shot_server import IpcOneShotServer
     from ipc_core.receiver_set import (
         ChannelClosed,
@@ -55,6 +56,7 @@ _LAZY = {
     "IpcMessage": "receiver_set",
     "IpcOneShotServer": "one_shot_server",
     "IpcReceiverSet": "receiver_set",
+    "IpcStream": "aio",
     "IpcSelectionResult": "receiver_set",
     "IpcSharedMemory": "shared_memory",
     "MessageReceived": "receiver_set",
@@ -86,6 +88,7 @@ __all__ = [
     "IpcSelectionResult",
     "IpcSender",
     "IpcSharedMemory",
+    "IpcStream",
     "MessageReceived",
     "MovedError",
     "NoBackendError",

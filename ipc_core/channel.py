@@ -16,6 +16,8 @@ from ipc_core.spi import Attachment, Backend, Buffer, Kind
 if TYPE_CHECKING:
     from typing_extensions import Self
 
+    from ipc_core.aio import IpcStream
+
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
 T_contra = TypeVar("T_contra", contravariant=True)
@@ -153,6 +155,16 @@ class _ReceiverEnd(_Movable, Generic[T_co]):
         """A descriptor that polls readable when a message waits; None where there is none."""
         fileno: int | None = self._handle.fileno()
         return fileno
+
+    def to_stream(self) -> IpcStream[T_co]:
+        """Make an async iterator, for asyncio and trio, that owns this receiver; it is moved.
+
+        Raises NotSupportedError without the extra `ipc-core[async]`.
+        """
+        from ipc_core.aio import IpcStream
+
+        handle = self._retire(MovedError, "was made a stream")
+        return IpcStream(type(self)(handle, self._backend))
 
     def __iter__(self) -> Iterator[T_co]:
         """Yield messages until the channel is disconnected."""

@@ -2,7 +2,7 @@
 
 Starting a child must be quick, and `importlib.metadata` costs several times what Python itself
 does. So one backend is looked up by scanning `entry_points.txt` files; everything that lists or
-explains goes through importlib.metadata and pluggy.
+explains goes through importlib.metadata and pluggy (`plugins`).
 """
 
 from __future__ import annotations
@@ -10,23 +10,13 @@ from __future__ import annotations
 import importlib
 import os
 import sys
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from ipc_core.errors import NoBackendError
-from ipc_core.spi import BACKENDS_GROUP, HOOK, PROJECT, SPI_VERSION, Backend
+from ipc_core.spi import BACKENDS_GROUP, HOOK, SPI_VERSION, Backend
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-
-class Installed(NamedTuple):
-    """A registered plugin: where it comes from, and the backend or why there is none."""
-
-    name: str
-    distribution: str
-    version: str
-    backend: Backend | None
-    reason: str | None
 
 
 _references: dict[str, str] = {}
@@ -42,7 +32,7 @@ def entry(name: str) -> str | None:
 
 def _find(name: str) -> str | None:
     # Eggs, zip files and import hooks are for importlib.metadata to find.
-    return _scan(name) or next((p.value for p in _entry_points() if p.name == name), None)
+    return _scan(name) or next((p.value for p in entry_points() if p.name == name), None)
 
 
 def _scan(name: str) -> str | None:
@@ -58,7 +48,7 @@ def _scan(name: str) -> str | None:
 
 def names() -> list[str]:
     """Every registered name."""
-    return sorted({point.name for point in _entry_points()})
+    return sorted({point.name for point in entry_points()})
 
 
 def load(name: str) -> Backend:
@@ -74,48 +64,15 @@ def load(name: str) -> Backend:
         plugin = importlib.import_module(module)
         if attribute:
             plugin = getattr(plugin, attribute)
-        return _checked(getattr(plugin, HOOK)(), name)
+        return checked(getattr(plugin, HOOK)(), name)
     except NoBackendError:
         raise
     except Exception as error:
         raise NoBackendError(f"{type(error).__name__}: {error}") from error
 
 
-def installed() -> list[Installed]:
-    """Every registered plugin, also those that fail. Imports them all."""
-    return [_inspect(point) for point in sorted(_entry_points(), key=lambda point: point.name)]
-
-
-def _inspect(point: Any) -> Installed:
-    distribution, version = (point.dist.name, point.dist.version) if point.dist else ("?", "?")
-    try:
-        backend = _checked(_ask_plugin(point.load()), point.name)
-        reason = backend.unavailable_reason()
-    except Exception as error:
-        backend, reason = None, str(error) if isinstance(error, NoBackendError) else repr(error)
-    return Installed(point.name, distribution, version, backend, reason)
-
-
-def _ask_plugin(plugin: object) -> object:
-    """Call the hook as pluggy does, so that whatever pluggy accepts is accepted."""
-    import pluggy
-
-    class HookSpec:
-        @pluggy.HookspecMarker(PROJECT)
-        def ipc_core_backend(self) -> Backend:  # type: ignore[empty-body]
-            """Return the plugin's backend."""
-
-    manager = pluggy.PluginManager(PROJECT)
-    manager.add_hookspecs(HookSpec)
-    manager.register(plugin)
-    manager.check_pending()
-    answers: list[object] = manager.hook.ipc_core_backend()
-    if len(answers) != 1:
-        raise NoBackendError(f"the plugin answers {HOOK} {len(answers)} times")
-    return answers[0]
-
-
-def _checked(found: object, name: str) -> Backend:
+def checked(found: object, name: str) -> Backend:
+    """Return what a plugin's hook returned. Raises NoBackendError if it is not a backend."""
     version = getattr(found, "spi_version", None)
     if version != SPI_VERSION:
         raise NoBackendError(f"it speaks SPI version {version}, this ipc-core speaks {SPI_VERSION}")
@@ -140,9 +97,10 @@ def _entry_point_files(folder: str) -> Iterator[str]:
             continue
 
 
-def _entry_points() -> Any:
+def entry_points() -> Any:
+    """Every entry point of the backends' group."""
     if sys.version_info >= (3, 12):
-        from importlib.metadata import entry_points
+        from importlib import metadata
     else:
-        from importlib_metadata import entry_points
-    return entry_points(group=BACKENDS_GROUP)
+        import importlib_metadata as metadata
+    return metadata.entry_points(group=BACKENDS_GROUP)

@@ -122,6 +122,11 @@ class OsIpcReceiver(Protocol):
         """A descriptor, constant for life, that is readable whenever `recv(0)` would not raise
         Empty; or None."""
 
+    def when_ready(self, callback: Callable[[], object]) -> Callable[[], object]:
+        """Have `callback()` called once, in any thread, when `recv(0)` may not raise Empty; it may
+        be called before this returns. Return what takes it back. Only needed where `fileno`
+        returns None."""
+
     def close(self) -> None:
         """Release the handle and drop what is unread. Closing twice does nothing."""
 

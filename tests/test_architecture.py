@@ -19,9 +19,10 @@ LAYERS = [
     {"errors"},
     {"spi"},
     {"discovery", "message", "codecs", "codecs.pickled"},
-    {"registry", "attachable"},
+    {"registry", "attachable", "plugins", "aio"},
     {"channel"},
     {"shared_memory", "one_shot_server", "receiver_set"},
+    {"router"},
 ]
 
 

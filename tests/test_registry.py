@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 import ipc_core
-from ipc_core import NoBackendError, discovery, registry
+from ipc_core import NoBackendError, discovery, plugins, registry
 from ipc_core.spi import Backend
 
 
@@ -112,7 +112,7 @@ def test_a_plugin_that_cannot_be_used_says_why(
     plugin(site, name, source)
     with pytest.raises(NoBackendError, match=reason):
         ipc_core.channel(backend=name)
-    row = {found.name: found for found in discovery.installed()}[name]
+    row = {found.name: found for found in plugins.installed()}[name]
     assert (row.distribution, row.version) == (f"made_up_{name}", "1.2")
     assert row.reason is not None
     assert name == "hookless" or reason in row.reason
@@ -131,11 +131,11 @@ def test_pluggys_own_marker_works_too(site: Path) -> None:
         "@hookimpl", "import pluggy\n@pluggy.HookimplMarker('ipc_core')"
     )
     plugin(site, "classic", source)
-    assert {found.name: found for found in discovery.installed()}["classic"].reason is None
+    assert {found.name: found for found in plugins.installed()}["classic"].reason is None
 
 
 def test_both_routes_to_a_plugin_agree() -> None:
-    points = {point.name: point.value for point in discovery._entry_points()}
+    points = {point.name: point.value for point in discovery.entry_points()}
     assert {"unix", "inprocess"} <= set(points)
     for name, value in points.items():
         assert discovery._scan(name) == value

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import ClassVar
 
 from ipc_backend_inprocess.attachments import Carried
 from ipc_backend_inprocess.message_queue import Message, MessageQueue
-from ipc_backend_inprocess.waiting import notify_all, wait_for
+from ipc_backend_inprocess.waiting import forget, notify, notify_all, wait_for
 from ipc_core.spi import ClosedError, Empty, IpcError, Kind
 
 
@@ -46,6 +47,21 @@ class InprocessReceiver(Carried):
     def fileno(self) -> int | None:
         """See OsIpcReceiver.fileno. There are no descriptors here."""
         return None
+
+    def when_ready(self, callback: Callable[[], object]) -> Callable[[], object]:
+        """See OsIpcReceiver.when_ready."""
+        queue = self._queue
+        if queue is None:
+            raise _closed()
+        queue.listeners.append(callback)
+        if (queue.messages or not queue.senders) and forget(queue.listeners, callback):
+            callback()
+        return lambda: self._take_back(queue, callback)
+
+    @staticmethod
+    def _take_back(queue: MessageQueue, callback: Callable[[], object]) -> None:
+        if not forget(queue.listeners, callback):
+            notify(queue.listeners)  # the call may have been meant for another thread
 
     def close(self) -> None:
         """See OsIpcReceiver.close."""

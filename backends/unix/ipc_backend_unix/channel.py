@@ -11,7 +11,7 @@ import select
 import socket
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import ClassVar, NoReturn
 
 from ipc_backend_unix import frame, incoming
@@ -43,6 +43,7 @@ from ipc_core.spi import (
     Empty,
     IpcError,
     Kind,
+    NotSupportedError,
 )
 
 _BUFFER_SIZE = 2 * LARGEST_PACKET
@@ -286,6 +287,10 @@ class UnixReceiver:
                 if self._log is not None:
                     self._readiness.in_log.set(True)
             return self._readiness.fileno()
+
+    def when_ready(self, callback: Callable[[], object]) -> Callable[[], object]:
+        """See OsIpcReceiver.when_ready."""
+        raise NotSupportedError("wait for the descriptor that fileno() returns")
 
     def close(self) -> None:
         if self._closed:
