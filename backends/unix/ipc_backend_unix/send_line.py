@@ -17,7 +17,7 @@ from ipc_backend_unix.descriptors import (
 from ipc_backend_unix.errors import translated
 from ipc_backend_unix.overflow import SEND_BUFFER, LogWriter, set_send_buffer
 from ipc_backend_unix.payload import PayloadPool
-from ipc_core.spi import Attachment, BrokenChannelError, Buffer, ClosedError, IpcError
+from ipc_core.spi import Attachment, Buffer, ClosedError, IpcError
 
 SMALL = 8000
 """Payloads up to this are tried in the socket at once, without asking how full it is."""
@@ -68,12 +68,11 @@ class SendLine:
             with self.lock:
                 self._send(buffers, sum(map(len, buffers)), lent)
             sent = True
-        except BrokenChannelError:
-            self._pool.close()
-            raise
-        except IpcError:
-            raise
         except OSError as error:
+            if isinstance(error, (BrokenPipeError, ConnectionResetError)):
+                self._pool.close()
+            if isinstance(error, IpcError):
+                raise
             raise translated(error) from error
         finally:
             lent.give_back(sent)
