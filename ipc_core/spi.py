@@ -13,7 +13,7 @@ remaining time, and lets KeyboardInterrupt through.
 from __future__ import annotations
 
 import enum
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeVar, Union
 
 from ipc_core.errors import (
@@ -195,6 +195,9 @@ class OsIpcSharedMemory(Protocol):
         """Release this handle; the memory lives until the last handle and view are gone."""
 
 
+Finding = tuple[str, str, Union[str, None]]
+"""A limit, what it is here, and what to do about it; None where it is high enough."""
+
 Attachment = Union[OsIpcSender, OsIpcReceiver, OsIpcSharedMemory]
 
 
@@ -234,6 +237,10 @@ class Backend:
     def shared_memory(self, data_or_size: Buffer | int) -> OsIpcSharedMemory:
         """Make a region with a copy of the data, or one of that many zero bytes."""
         raise self._lacks("shared memory")
+
+    def checkup(self) -> Iterable[Finding]:
+        """The limits of this machine that matter to this backend, for `ipc-core doctor`."""
+        return ()
 
     def _lacks(self, what: str) -> NotSupportedError:
         return NotSupportedError(f"the {self.name} backend has no {what}")
@@ -283,6 +290,7 @@ __all__ = [
     "Disconnected",
     "Empty",
     "EncodeError",
+    "Finding",
     "ForeignHandleError",
     "Full",
     "IpcError",

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, ClassVar
 
 from ipc_backend_unix.channel import UnixReceiver, UnixSender, make_channel
 from ipc_backend_unix.send_line import LARGEST_PACKET, SMALL
 from ipc_backend_unix.shared_memory import UnixSharedMemory, make_region
-from ipc_core.spi import Backend, Buffer, Capability, NotSupportedError
+from ipc_core.spi import Backend, Buffer, Capability, Finding, NotSupportedError
 
 if TYPE_CHECKING:
     from ipc_backend_unix.one_shot_server import UnixOneShotServer
@@ -53,6 +54,11 @@ class UnixBackend(Backend):
         from ipc_backend_unix.one_shot_server import connect
 
         return connect(name)
+
+    def checkup(self) -> Iterator[Finding]:
+        from ipc_backend_unix.checkup import checkup
+
+        return checkup()
 
     def shared_memory(self, data_or_size: Buffer | int) -> UnixSharedMemory:
         return make_region(data_or_size)

@@ -22,7 +22,7 @@ from ipc_core.spi import Attachment, Buffer, ClosedError, Empty, IpcError
 
 _WAITING = "waiting"
 _TAKEN = "taken"
-_LONGEST_FOLDER = 60
+LONGEST_FOLDER = 60
 """An address is at most 107 bytes long (unix(7)); a long TMPDIR is passed over."""
 
 _CREDENTIALS = struct.Struct("iII")
@@ -134,7 +134,7 @@ def _new_folder() -> str:
     bases = [
         base
         for base in (tempfile.gettempdir(), "/tmp", "/var/tmp")
-        if len(os.fsencode(base)) <= _LONGEST_FOLDER
+        if len(os.fsencode(base)) <= LONGEST_FOLDER
     ]
     failure = OSError(errno.ENAMETOOLONG, "no temporary folder has a short enough name")
     for base in bases:
