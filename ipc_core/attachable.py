@@ -49,11 +49,14 @@ class Attachable:
         if type(self._handle) is not Gone:
             self._retire(ClosedError, "is closed").close()
 
+    def _owned(self) -> Any:
+        """Return the handle. Raises ClosedError or MovedError if there is none any more."""
+        self._handle.kind  # noqa: B018  a stand-in raises
+        return self._handle
+
     def _retire(self, error: type[ClosedError], how: str) -> Any:
-        """Give up the handle and return it. Raises what an earlier `_retire` said."""
-        handle = self._handle
-        if type(handle) is Gone:
-            handle.kind  # noqa: B018  the stand-in raises
+        """Give up the handle and return it."""
+        handle = self._owned()
         self._handle = Gone(error, f"this {type(self).__name__} {how}")
         return handle
 
@@ -61,7 +64,7 @@ class Attachable:
         """The message that carries this object was accepted."""
 
     def __reduce__(self) -> tuple[Any, ...]:
-        self._handle.kind  # noqa: B018  refuses what is closed or moved
+        self._owned()
         return __newobj__, (type(self),), attach(self)
 
     def __setstate__(self, slot: int) -> None:

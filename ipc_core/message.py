@@ -11,7 +11,16 @@ import threading
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from ipc_core.spi import Attachment, Backend, Buffer, Codec, DecodeError, EncodeError, Kind
+from ipc_core.spi import (
+    Attachment,
+    Backend,
+    Buffer,
+    Codec,
+    DecodeError,
+    EncodeError,
+    IpcError,
+    Kind,
+)
 
 if TYPE_CHECKING:
     from ipc_core.attachable import Attachable
@@ -73,8 +82,8 @@ def encode(codec: Codec, obj: object) -> tuple[Buffer | Sequence[Buffer], list[A
     calls.encoding = embedded
     try:
         return codec.encode(obj, embedded), embedded
-    except EncodeError:
-        raise
+    except IpcError:
+        raise  # of an endpoint that is closed or moved, or of a send inside
     except Exception as error:
         raise EncodeError(f"cannot encode {type(obj).__qualname__}: {error}") from error
     finally:

@@ -122,6 +122,7 @@ class IpcReceiverSet:
         Raises MovedError or ClosedError for a receiver that is not yours any more.
         """
         with self._lock:
+            handle = receiver._owned()
             if self._handle is None:
                 self._backend = receiver._backend
                 self._handle = self._backend.receiver_set()
@@ -129,7 +130,7 @@ class IpcReceiverSet:
             elif receiver._backend is not self._backend:
                 raise ForeignHandleError("the receivers of one set must share a backend")
             id = self._next_id
-            self._handle.add(receiver._handle, id)
+            self._handle.add(handle, id)
             self._next_id += 1
             self._members[id] = type(receiver)
             receiver._retire(MovedError, f"was added to a receiver set, as {id}")

@@ -63,7 +63,8 @@ class IpcSharedMemory(Attachable):
         return data
 
     def __len__(self) -> int:
-        return len(self._handle)
+        length: int = self._handle.__len__()
+        return length
 
     def __bytes__(self) -> bytes:
         return bytes(self.buffer)

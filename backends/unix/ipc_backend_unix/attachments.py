@@ -11,20 +11,24 @@ from ipc_core.spi import Attachment, DecodeError, ForeignHandleError, Kind
 
 
 class Lent:
-    """The attachments of one message, pinned while it is sent."""
+    """The attachments of one message, pinned while it is sent.
+
+    A handle's `_lend()` returns the number for its entry, its descriptors, and the function that
+    ends the loan, which is told whether the message was sent.
+    """
 
     def __init__(self, attachments: Sequence[Attachment]) -> None:
         self.entries: list[Entry] = []
         self.fds: list[int] = []
-        self._handles: list[Any] = []
+        self._returns: list[Callable[[bool], object]] = []
         try:
             for handle in attachments:
                 if not hasattr(handle, "_lend"):
                     raise ForeignHandleError(
                         f"the unix backend cannot carry a {type(handle).__name__}"
                     )
-                number, fds = handle._lend()
-                self._handles.append(handle)
+                number, fds, give_back = handle._lend()
+                self._returns.append(give_back)
                 self.entries.append(Entry(handle.kind, len(fds), number))
                 self.fds += fds
         except BaseException:
@@ -32,8 +36,8 @@ class Lent:
             raise
 
     def give_back(self, sent: bool) -> None:
-        for handle in self._handles:
-            handle._returned(sent)
+        for give_back in self._returns:
+            give_back(sent)
 
 
 NOTHING_LENT = Lent(())

@@ -133,14 +133,10 @@ class UnixSender:
             raise ClosedError("this sender is closed")
         return self._line
 
-    def _lend(self) -> tuple[int, list[int]]:
+    def _lend(self) -> tuple[int, list[int], Callable[[bool], None]]:
         line = self._open_line()
         line.retain()
-        self._lent_line = line
-        return 0, [line.sock.fileno()]
-
-    def _returned(self, sent: bool) -> None:
-        self._lent_line.release()
+        return 0, [line.sock.fileno()], lambda sent: line.release()
 
 
 class UnixReceiver:
@@ -163,6 +159,7 @@ class UnixReceiver:
         self._readiness: Readiness | None = None
         self._closed = False
         self._abandoned = False
+        self._lent = False
 
     def recv(self, timeout: float | None) -> tuple[Buffer, Sequence[Attachment]]:
         """See OsIpcReceiver.recv."""
@@ -328,20 +325,25 @@ class UnixReceiver:
             self._readiness.close()
         self.socket.close()
 
-    def _lend(self) -> tuple[int, list[int]]:
+    def _lend(self) -> tuple[int, list[int], Callable[[bool], None]]:
         if self._closed:
             raise ClosedError("this receiver is closed")
         if not self._lock.acquire(blocking=False):
             raise IpcError("this receiver cannot be sent: another thread is receiving on it")
+        if self._lent:
+            self._lock.release()
+            raise IpcError("a message cannot carry one receiver twice")
+        self._lent = True
         fds, offset = [self.socket.fileno()], 0
         if self._log is not None:
             offset = self._log.offset
             fds.append(self._log.memory.fd)
             if self._log.queue:
                 fds.append(self._log.queue.sock.fileno())
-        return offset, fds
+        return offset, fds, self._given_back
 
-    def _returned(self, sent: bool) -> None:
+    def _given_back(self, sent: bool) -> None:
+        self._lent = False
         if sent:
             self._closed = True
             self._release_all()

@@ -12,6 +12,7 @@ import os
 import select
 import socket
 import termios
+import threading
 from collections.abc import Sequence
 
 from ipc_core.spi import Buffer, DecodeError
@@ -174,6 +175,11 @@ def hangup_poll(sock: Socket) -> select.poll:
     poll = select.poll()
     poll.register(sock.fileno(), 0)
     return poll
+
+
+def acquire(lock: threading.RLock, timeout: float | None) -> bool:
+    """Take a lock within `timeout` seconds; None waits, and any number will do."""
+    return lock.acquire(timeout=-1 if timeout is None else min(timeout, threading.TIMEOUT_MAX))
 
 
 def wait(events: dict[int, int], timeout: float | None) -> list[tuple[int, int]]:

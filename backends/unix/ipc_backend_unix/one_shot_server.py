@@ -13,7 +13,7 @@ import time
 from collections.abc import Sequence
 
 from ipc_backend_unix.channel import UnixReceiver, UnixSender
-from ipc_backend_unix.descriptors import Socket, wait
+from ipc_backend_unix.descriptors import Socket, acquire, wait
 from ipc_backend_unix.errors import io_error, translated
 from ipc_backend_unix.overflow import SEND_BUFFER, set_send_buffer
 from ipc_backend_unix.readiness import Flag
@@ -48,9 +48,11 @@ class UnixOneShotServer:
 
     def accept(self, timeout: float | None) -> tuple[UnixReceiver, Buffer, Sequence[Attachment]]:
         deadline = None if timeout is None else time.monotonic() + timeout
-        if not self._lock.acquire(timeout=-1 if timeout is None else timeout):
+        if not acquire(self._lock, timeout):
             raise Empty("no client has connected")
         try:
+            if self._closed:
+                raise ClosedError("this server is closed, or has accepted its one client")
             if self._receiver is None:
                 self._receiver = UnixReceiver(self._client(deadline))
                 self._stop_listening()
@@ -58,6 +60,7 @@ class UnixOneShotServer:
             left = None if deadline is None else max(0, deadline - time.monotonic())
             data, attachments = receiver.recv(left)
             self._closed = True
+            self._receiver = None
             return receiver, data, attachments
         except IpcError:
             raise

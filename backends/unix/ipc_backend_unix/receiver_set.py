@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 import select
 import threading
 from collections.abc import Sequence
 
 from ipc_backend_unix.channel import UnixReceiver
+from ipc_backend_unix.descriptors import acquire
 from ipc_backend_unix.errors import translated
 from ipc_backend_unix.readiness import Flag
 from ipc_core.spi import (
@@ -40,7 +42,9 @@ class UnixReceiverSet:
         self._epoll.register(self._flag.fileno(), select.EPOLLIN)
         self._members: dict[int, UnixReceiver] = {}
         self._ids: dict[int, int] = {}
-        self._in_log: dict[int, UnixReceiver] = {}
+        self._in_log: set[int] = set()
+        self._turns: dict[int, int] = {}
+        self._turn = itertools.count()
         self._selecting = threading.RLock()
         self._changing = threading.RLock()
         self._closed = False
@@ -60,21 +64,24 @@ class UnixReceiverSet:
                 raise translated(error) from error
             self._ids[fd] = id
             self._members[id] = receiver
+            self._turns[id] = next(self._turn)
             self._note_log(id, receiver)
+            if self._in_log:
+                self._flag.set(True)
 
     def remove(self, id: int) -> UnixReceiver:
         with self._changing:
             self._check_open()
             receiver = self._members.pop(id)
-            self._in_log.pop(id, None)
+            self._in_log.discard(id)
+            self._turns.pop(id, None)
             fd = receiver.socket.fileno()
             self._ids.pop(fd, None)
             self._epoll.unregister(fd)
             return receiver
 
     def select(self, timeout: float | None, limit: int = 64) -> list[Result]:
-        wait = threading.TIMEOUT_MAX if timeout is None else min(timeout, threading.TIMEOUT_MAX)
-        if not self._selecting.acquire(timeout=wait):
+        if not acquire(self._selecting, timeout):
             return []
         try:
             self._check_open()
@@ -82,7 +89,7 @@ class UnixReceiverSet:
                 None if timeout is None else min(timeout, _LONGEST_WAIT), limit + 1
             )
             self._check_open()
-            return [result for id in self._ready(events) if (result := self._receive(id))][:limit]
+            return self._serve(self._ready(events), limit)
         finally:
             self._selecting.release()
             if self._closed:
@@ -92,11 +99,26 @@ class UnixReceiverSet:
         """Ids of the receivers to look into, each once."""
         with self._changing:
             flagged = self._flag.fileno()
-            ready = dict.fromkeys(self._ids[fd] for fd, _ in events if fd in self._ids)
+            ready = {self._ids[fd] for fd, _ in events if fd in self._ids}
             if any(fd == flagged for fd, _ in events):
                 self._flag.set(False)
-                ready |= dict.fromkeys(self._in_log)
+                ready |= self._in_log
             return list(ready)
+
+    def _serve(self, ready: list[int], limit: int) -> list[Result]:
+        """Take a message from each, those first that have waited longest for their turn."""
+        results: list[Result] = []
+        for id in sorted(ready, key=lambda id: self._turns.get(id, 0)):
+            if len(results) == limit:
+                break
+            if id in self._turns:
+                self._turns[id] = next(self._turn)
+            result = self._receive(id)
+            if result is not None:
+                results.append(result)
+        if self._in_log:
+            self._flag.set(True)
+        return results
 
     def _receive(self, id: int) -> Result | None:
         receiver = self._members.get(id)
@@ -119,10 +141,9 @@ class UnixReceiverSet:
 
     def _note_log(self, id: int, receiver: UnixReceiver) -> None:
         if receiver.has_log and id in self._members:
-            self._in_log[id] = receiver
-            self._flag.set(True)
-        elif id in self._in_log:
-            self._in_log.pop(id, None)
+            self._in_log.add(id)
+        else:
+            self._in_log.discard(id)
 
     def wake(self) -> None:
         with self._changing:
@@ -135,8 +156,8 @@ class UnixReceiverSet:
     def close(self) -> None:
         with self._changing:
             if not self._closed:
-                self._flag.set(True)
                 self._closed = True
+                self._flag.set(True)
         self._release()
 
     def _release(self) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import mmap
 import os
+from collections.abc import Callable
 from typing import ClassVar
 
 from ipc_backend_unix.attachments import makes
@@ -14,7 +16,7 @@ from ipc_backend_unix.descriptors import (
     new_memory,
     write_all,
 )
-from ipc_backend_unix.errors import translated
+from ipc_backend_unix.errors import io_error, translated
 from ipc_core.spi import Buffer, ClosedError, DecodeError, Kind
 
 
@@ -65,23 +67,26 @@ class UnixSharedMemory:
             raise ClosedError("this shared memory is closed")
         return self._region
 
-    def _lend(self) -> tuple[int, list[int]]:
-        self._lent = region = self._open()
-        return region.size, [region.memory.fd] if region.memory else []
-
-    def _returned(self, sent: bool) -> None:
-        del self._lent
+    def _lend(self) -> tuple[int, list[int], Callable[[bool], object]]:
+        region = self._open()
+        return region.size, [region.memory.fd] if region.memory else [], lambda sent: region
 
 
 def make_region(data_or_size: Buffer | int) -> UnixSharedMemory:
-    """Raises IpcIOError when the system has no room: pages are taken now, not when touched."""
+    """See Backend.shared_memory.
+
+    Pages of a region made by size are taken when they are touched. The kernel promises more than
+    it has, so what no machine of this size can hold is refused here.
+    """
     size = data_or_size if isinstance(data_or_size, int) else len(data_or_size)
     if not size:
         return UnixSharedMemory(_Region(None, 0))
+    if size > os.sysconf("SC_PHYS_PAGES") * mmap.PAGESIZE:
+        raise io_error(errno.ENOMEM, f"{size} bytes are more than the memory of this machine")
     try:
         memory = new_memory()
         if isinstance(data_or_size, int):
-            os.posix_fallocate(memory.fd, 0, size)
+            os.ftruncate(memory.fd, size)
         else:
             write_all(memory.fd, [data_or_size], 0)
         freeze_size(memory.fd)
