@@ -68,7 +68,7 @@ class Attachable:
         return __newobj__, (type(self),), attach(self)
 
     def __setstate__(self, slot: int) -> None:
-        handle, backend = take(slot, self._kind)
+        handle, backend = take(slot, self._kind, self)
         Attachable.__init__(self, handle, backend)
 
     def __enter__(self) -> Self:
@@ -81,9 +81,9 @@ class Attachable:
         handle = getattr(self, "_handle", None)
         if handle is None or type(handle) is Gone:
             return
+        handle.close()  # first: the warning may be made an error
         if self._origin and not sys.is_finalizing():
             warnings.warn(f"unclosed {self!r}, made at {self._origin}", ResourceWarning, 2, self)
-        handle.close()
 
     def __repr__(self) -> str:
         state = f" ({self._handle})" if type(self._handle) is Gone else ""
@@ -92,6 +92,6 @@ class Attachable:
 
 def _caller() -> str:
     frame = sys._getframe(1)
-    while frame.f_back and frame.f_globals.get("__name__", "").startswith("ipc_core"):
+    while frame.f_back and frame.f_globals.get("__package__") in ("ipc_core", "ipc_core.codecs"):
         frame = frame.f_back
     return f"{frame.f_code.co_filename}:{frame.f_lineno}"

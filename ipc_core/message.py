@@ -49,6 +49,7 @@ class Inbox:
 
     def __init__(self, backend: Backend, attachments: Sequence[Attachment]) -> None:
         self.backend = backend
+        self.owners: list[Attachable] = []
         self._attachments: list[Attachment | None] = list(attachments)
 
     def take(self, slot: int, kind: Kind) -> Any:
@@ -98,8 +99,11 @@ def decode(codec: Codec, backend: Backend, data: Buffer, attachments: Sequence[A
     calls = _thread.calls
     outer = calls.decoding
     calls.decoding = inbox = Inbox(backend, attachments) if attachments else None
+    decoded = False
     try:
-        return codec.decode(data)
+        obj = codec.decode(data)
+        decoded = True
+        return obj
     except DecodeError:
         raise
     except Exception as error:
@@ -107,6 +111,8 @@ def decode(codec: Codec, backend: Backend, data: Buffer, attachments: Sequence[A
     finally:
         calls.decoding = outer
         if inbox is not None:
+            if not decoded:
+                close_all(inbox.owners)
             inbox.close()
 
 
@@ -119,12 +125,17 @@ def attach(obj: Attachable) -> int:
     return len(embedded) - 1
 
 
-def take(slot: int, kind: Kind) -> tuple[Any, Backend]:
-    """Redeem a slot of the message that is being decoded: the handle and its backend."""
+def take(slot: int, kind: Kind, owner: Attachable) -> tuple[Any, Backend]:
+    """Redeem a slot of the message that is being decoded: the handle and its backend.
+
+    If the rest of the message does not decode, `owner` is closed.
+    """
     inbox = _thread.calls.decoding
     if inbox is None:
         raise DecodeError(f"the message refers to attachment {slot}, but has none")
-    return inbox.take(slot, kind), inbox.backend
+    handle = inbox.take(slot, kind)
+    inbox.owners.append(owner)
+    return handle, inbox.backend
 
 
 def close_all(attachments: Any) -> None:

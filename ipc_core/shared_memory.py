@@ -49,7 +49,7 @@ class IpcSharedMemory(Attachable):
 
     def buffer_mut(self) -> memoryview:
         """The bytes, writable. Every holder sees the change at once; nothing synchronises."""
-        view: memoryview = self._handle.buffer
+        view: memoryview = self._handle.buffer[:]  # releasing it must not release the backend's
         return view
 
     def clone(self) -> IpcSharedMemory:

@@ -90,8 +90,9 @@ class OsIpcSender(Protocol):
         bytes, borrowed for the call. `timeout` only matters on bounded channels.
 
         Raises BrokenChannelError when no receiver is left, Full when a bounded channel stays
-        full for `timeout`, ForeignHandleError for an attachment of another backend, IpcIOError
-        when the system refuses, ClosedError after `close`.
+        full for `timeout`, ForeignHandleError for an attachment of another backend, IpcError for a
+        receiver that is attached twice or in use by another thread, IpcIOError when the system
+        refuses, ClosedError after `close`.
         """
 
     def clone(self) -> Self:
@@ -170,7 +171,7 @@ class OsIpcOneShotServer(Protocol):
         """Wait for the client and its first message; return the receiver and that message.
 
         Raises Empty when `timeout` passes (accept may be called again), Disconnected when the
-        client left without a message, ClosedError after `close`.
+        client left without a message, ClosedError after `close` or a client was accepted.
         """
 
     def close(self) -> None:

@@ -248,6 +248,30 @@ def test_ctrl_c(tree: Path, whole_group: bool) -> None:
     assert (parent.returncode, output, errors) == (130, "", "")
 
 
+def test_ctrl_c_inside_a_finalizer_is_not_lost(tree: Path) -> None:
+    program = """
+import sys
+from ipc_core import __main__
+from ipc_core.demo.job import Job
+
+class Interrupted:
+    def __del__(self):
+        raise KeyboardInterrupt
+
+Job._kill_one = lambda self: Interrupted() and None
+sys.exit(__main__.main())
+"""
+    result = subprocess.run(
+        [sys.executable, "-c", program, "demo", tree, "--kill-one"],
+        capture_output=True,
+        text=True,
+        env=environment(),
+        timeout=LIMIT,
+        check=False,
+    )
+    assert (result.returncode, result.stdout, result.stderr) == (130, "", "")
+
+
 def test_workers_end_when_the_parent_is_killed(tree: Path) -> None:
     with paused_job(tree) as parent:
         parent.kill()

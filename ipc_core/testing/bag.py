@@ -1,0 +1,129 @@
+"""Endpoints for a test, closed when it ends."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from contextlib import ExitStack
+from typing import Any, TypeVar
+
+import pytest
+
+import ipc_core
+from ipc_core.spi import Backend, Buffer, Capability, OsIpcReceiver, OsIpcSender
+from ipc_core.testing.states import wait_until_asleep
+
+T = TypeVar("T")
+
+CAPACITY = 1024
+
+
+class Bag(ExitStack):
+    """Keeps what a test makes or receives; closing twice is allowed, so tests close freely."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._workers: list[Worker] = []
+        self.callback(self._join)  # last, when closing has woken whoever still waits
+
+    def keep(self, closable: T) -> T:
+        """Close this too when the test ends."""
+        self.callback(closable.close)  # type: ignore[attr-defined]
+        return closable
+
+    def channel(self) -> tuple[ipc_core.IpcSender[Any], ipc_core.IpcReceiver[Any]]:
+        tx, rx = ipc_core.channel()
+        return self.keep(tx), self.keep(rx)
+
+    def bytes_channel(self) -> tuple[ipc_core.IpcBytesSender, ipc_core.IpcBytesReceiver]:
+        tx, rx = ipc_core.bytes_channel()
+        return self.keep(tx), self.keep(rx)
+
+    def os_channel(self, backend: Backend) -> tuple[OsIpcSender, OsIpcReceiver]:
+        """A channel of the backend itself, below the core; bounded if it has no other."""
+        unbounded = Capability.UNBOUNDED in backend.capabilities
+        tx, rx = backend.channel(None if unbounded else CAPACITY)
+        return self.keep(tx), self.keep(rx)
+
+    def os_recv(self, receiver: OsIpcReceiver, timeout: float = 30) -> tuple[Buffer, list[Any]]:
+        """The next message; its attachments are closed when the test ends."""
+        data, attachments = receiver.recv(timeout)
+        return data, [self.keep(attachment) for attachment in attachments]
+
+    def forged_channel(self, backend: Backend) -> tuple[OsIpcSender, ipc_core.IpcReceiver[Any]]:
+        """A channel for messages that no IpcSender would send."""
+        tx, rx = backend.channel()
+        return self.keep(tx), self.keep(ipc_core.IpcReceiver(rx, backend))
+
+    def recv(self, rx: ipc_core.IpcReceiver[T]) -> T:
+        """Receive an endpoint or region, and keep it."""
+        return self.keep(rx.recv())
+
+    def receiver_set(self) -> ipc_core.IpcReceiverSet:
+        return self.keep(ipc_core.IpcReceiverSet())
+
+    def server(self) -> tuple[ipc_core.IpcOneShotServer[Any], str]:
+        server, name = ipc_core.IpcOneShotServer[Any].new()
+        return self.keep(server), name
+
+    def connect(self, name: str) -> ipc_core.IpcSender[Any]:
+        return self.keep(ipc_core.IpcSender[Any].connect(name))
+
+    def region(self, data: bytes) -> ipc_core.IpcSharedMemory:
+        return self.keep(ipc_core.IpcSharedMemory.from_bytes(data))
+
+    def allow_descriptors(self, count: int) -> None:
+        """Let this process open so many; skips the test if the system does not let it."""
+        try:
+            from resource import RLIMIT_NOFILE, getrlimit, setrlimit
+        except ImportError:
+            return
+        soft, hard = getrlimit(RLIMIT_NOFILE)
+        if 0 <= hard < count:
+            pytest.skip(f"only {hard} open files are allowed, {count} are needed")
+        if 0 <= soft < count:
+            setrlimit(RLIMIT_NOFILE, (count, hard))
+            self.callback(setrlimit, RLIMIT_NOFILE, (soft, hard))
+
+    def thread(self, target: Callable[..., Any], *args: Any) -> Worker:
+        """Run a function in a thread; `result()` waits for it and raises what it raised."""
+        worker = Worker(target, args)
+        self._workers.append(worker)
+        worker.start()
+        return worker
+
+    def _join(self) -> None:
+        for worker in self._workers:
+            worker.join(10)
+
+
+class Worker(threading.Thread):
+    """A thread whose outcome can be asked for."""
+
+    def __init__(self, target: Callable[..., Any], args: tuple[Any, ...]) -> None:
+        super().__init__(daemon=True)
+        self._call = (target, args)
+        self._outcome: Any = None
+        self._error: BaseException | None = None
+
+    def run(self) -> None:
+        target, args = self._call
+        try:
+            self._outcome = target(*args)
+        except BaseException as error:
+            self._error = error
+        finally:
+            del self._call, target, args
+
+    def wait_until_asleep(self) -> None:
+        """Wait until this thread blocks, as far as the system tells."""
+        wait_until_asleep(self)
+
+    def result(self, timeout: float = 30) -> Any:
+        """Raises TimeoutError when the thread still runs after `timeout` seconds."""
+        self.join(timeout)
+        if self.is_alive():
+            raise TimeoutError(f"the thread still runs after {timeout} s")
+        if self._error is not None:
+            raise self._error
+        return self._outcome

@@ -1,0 +1,92 @@
+"""Child processes for tests, started with subprocess so that they run alike on every system."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import subprocess
+import sys
+import warnings
+from collections.abc import Callable
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+
+class Children:
+    """Starts functions of importable modules in processes of their own."""
+
+    def __init__(self) -> None:
+        self._started: list[subprocess.Popen[bytes]] = []
+        self._forked: list[Any] = []
+
+    def start(self, function: Callable[..., None], *args: str) -> subprocess.Popen[bytes]:
+        """Run `function(*args)`, a module's top-level function, in a new process."""
+        command = [
+            sys.executable,
+            "-m",
+            __name__,
+            function.__module__,
+            function.__qualname__,
+            *args,
+        ]
+        child = subprocess.Popen(command, stdin=subprocess.DEVNULL)
+        self._started.append(child)
+        return child
+
+    def fork(self, function: Callable[..., None], *args: str) -> Any:
+        """Run `function(*args)` in a fork of this process; skips the test where there is none.
+
+        Returns a `multiprocessing.Process`.
+        """
+        if not hasattr(os, "fork"):
+            pytest.skip("this system has no fork")
+        from multiprocessing import get_context
+
+        with warnings.catch_warnings():
+            # Python 3.12 warns of threads, which other tests may have left; this child uses none.
+            warnings.simplefilter("ignore", DeprecationWarning)
+            child = get_context("fork").Process(target=function, args=args)
+            child.start()
+        self._forked.append(child)
+        return child
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        for forked in self._forked:
+            if error is None:
+                forked.join(30)
+            forked.kill()
+            forked.join()
+            forked.close()
+        for child in self._started:
+            if error is not None:
+                child.kill()
+            try:
+                child.wait(30)
+            except subprocess.TimeoutExpired:
+                child.kill()
+                child.wait()
+                raise
+
+
+def _main(module: str, function: str, *args: str) -> None:
+    run: Any = importlib.import_module(module)
+    for part in function.split("."):
+        run = getattr(run, part)
+    run(*args)
+
+
+if __name__ == "__main__":
+    _main(*sys.argv[1:])

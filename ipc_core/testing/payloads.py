@@ -1,0 +1,25 @@
+"""What the tests send: bytes that show where they were cut, moved or mixed, and their sizes."""
+
+from __future__ import annotations
+
+from ipc_core.spi import Backend, Buffer
+
+PACKET = 65_536
+MIB = 1 << 20
+SENTENCE = b"1234567"
+
+
+def pattern(size: int, modulus: int = 251, flag: int = 0) -> bytes:
+    """`size` bytes of which number i is `i % modulus | flag`."""
+    period = bytes(i % modulus | flag for i in range(modulus))
+    return (period * (size // modulus + 1))[:size]
+
+
+def packet_sizes(backend: Backend) -> list[int]:
+    """The sizes at which the backend changes its method, and a common one."""
+    return sorted({*backend.size_hints, PACKET})
+
+
+def same(data: Buffer, expected: Buffer) -> bool:
+    """Whether these are the same bytes; a failing assertion does not print megabytes."""
+    return len(data) == len(expected) and data == expected

@@ -1,0 +1,141 @@
+"""The pytest plugin of the conformance kit: `-p ipc_core.testing.plugin --ipc-backend NAME`.
+
+It chooses the backend for each test, skips what the backend does not claim to do, fails a run in
+which a claimed capability was never tested, limits every test in time, and checks that descriptors
+are level before and after.
+"""
+
+from __future__ import annotations
+
+import gc
+import os
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+import ipc_core
+from ipc_core import registry
+from ipc_core.spi import Backend, Capability, NoBackendError
+from ipc_core.testing.bag import Bag
+from ipc_core.testing.children import Children
+
+SECONDS_PER_TEST = 60
+
+# Capability -> tests that need it and ran; only filled where the whole suite was collected.
+_ran: dict[Capability, int] = {}
+_skipped: dict[Capability, list[str]] = {}
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.getgroup("ipc-core").addoption(
+        "--ipc-backend", metavar="NAME", help="the backend to prove (default: the chosen one)"
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "requires(capability): needs this of the backend")
+    config.addinivalue_line("markers", "threads: needs threads, which WebAssembly lacks")
+    _ran.clear()
+    _skipped.clear()
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if "backend" in getattr(item, "fixturenames", ()) and not item.get_closest_marker(
+            "timeout"
+        ):
+            item.add_marker(pytest.mark.timeout(SECONDS_PER_TEST))
+        if item.get_closest_marker("threads") and sys.platform in ("emscripten", "wasi"):
+            item.add_marker(pytest.mark.skip(reason="this platform has no threads"))
+
+
+@pytest.fixture
+def backend(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[Backend]:
+    """The backend under test; also what channels of the test, its threads and children use."""
+    name = getattr(request.cls, "backend", None) or request.config.getoption("--ipc-backend")
+    try:
+        found = registry.backend(name)
+    except NoBackendError as error:
+        pytest.skip(str(error))
+    for marker in request.node.iter_markers("requires"):
+        for capability in marker.args:
+            if capability not in found.capabilities:
+                pytest.skip(f"{found.name} does not claim {capability.name}")
+            _ran[capability] = _ran.get(capability, 0) + 1
+    monkeypatch.setenv(registry.ENVIRONMENT_VARIABLE, found.name)
+    ipc_core.set_default_backend(found.name)
+    yield found
+    ipc_core.set_default_backend(None)
+
+
+@pytest.fixture
+def level(backend: Backend) -> Iterator[None]:
+    """Descriptors are as many after the test as before."""
+    warm_up(backend)
+    before = descriptors()
+    yield
+    gc.collect()
+    assert descriptors() == before, "the test leaked (or closed a stranger's) descriptors"
+
+
+@pytest.fixture
+def bag(level: None) -> Iterator[Bag]:
+    """Makes endpoints and closes them after the test."""
+    with Bag() as bag:
+        yield bag
+
+
+@pytest.fixture
+def children(level: None) -> Iterator[Children]:
+    """Starts child processes, and ends those that a failed test left."""
+    with Children() as children:
+        yield children
+
+
+def warm_up(backend: Backend) -> None:
+    """Open what the backend keeps open for the rest of the process."""
+    sender, receiver = backend.channel()
+    sender.send(b"x")
+    receiver.recv(None)
+    sender.close()
+    receiver.close()
+
+
+def descriptors() -> int:
+    """How many descriptors this process has open; 0 where the system does not tell."""
+    try:
+        return len(os.listdir("/proc/self/fd"))
+    except OSError:
+        return 0
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """A capability that is claimed, but of which every test was skipped, is a failure."""
+    name = session.config.getoption("--ipc-backend", default=None)
+    if not name or session.config.option.collectonly or session.testsfailed or not _whole(session):
+        return
+    try:
+        claimed: Any = registry.backend(name).capabilities
+    except NoBackendError:
+        return
+    untested = [
+        c.name for c in Capability if c in claimed and c in _wanted(session) and not _ran.get(c)
+    ]
+    if untested:
+        print(f"\n{name} claims {', '.join(map(str, untested))}, but no test of it ran")
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+def _wanted(session: pytest.Session) -> set[Capability]:
+    return {
+        capability
+        for item in session.items
+        for marker in item.iter_markers("requires")
+        for capability in marker.args
+    }
+
+
+def _whole(session: pytest.Session) -> bool:
+    return not (session.config.option.keyword or session.config.option.markexpr)

@@ -1,0 +1,77 @@
+"""The tests that every backend passes, as far as its capabilities go."""
+
+from ipc_core.testing.suite.test_bytes import TestBytes
+from ipc_core.testing.suite.test_channel import TestChannel
+from ipc_core.testing.suite.test_cross_process import TestCrossProcess
+from ipc_core.testing.suite.test_disconnect import TestDisconnect
+from ipc_core.testing.suite.test_embedding import TestEmbedding
+from ipc_core.testing.suite.test_errors import TestErrors
+from ipc_core.testing.suite.test_machine import TestMachine
+from ipc_core.testing.suite.test_one_shot_server import TestOneShotServer
+from ipc_core.testing.suite.test_opaque import TestOpaque
+from ipc_core.testing.suite.test_receiver_set import TestReceiverSet
+from ipc_core.testing.suite.test_receiver_set_members import TestReceiverSetMembers
+from ipc_core.testing.suite.test_reentrancy import TestReentrancy
+from ipc_core.testing.suite.test_router import TestRouter
+from ipc_core.testing.suite.test_shared_memory import TestSharedMemory
+from ipc_core.testing.suite.test_sizes import TestSizes
+from ipc_core.testing.suite.test_stream import TestStream
+from ipc_core.testing.suite.test_threads import TestThreads
+from ipc_core.testing.suite.test_timeouts import TestTimeouts
+from ipc_core.testing.suite.test_transport_attachments import TestTransportAttachments
+from ipc_core.testing.suite.test_transport_bounded import TestTransportBounded
+from ipc_core.testing.suite.test_transport_disconnect import TestTransportDisconnect
+from ipc_core.testing.suite.test_transport_fileno import TestTransportFileno
+from ipc_core.testing.suite.test_transport_limits import TestTransportLimits
+from ipc_core.testing.suite.test_transport_memory import TestTransportMemory
+from ipc_core.testing.suite.test_transport_messages import TestTransportMessages
+from ipc_core.testing.suite.test_transport_ownership import TestTransportOwnership
+from ipc_core.testing.suite.test_transport_processes import (
+    TestTransportDeaths,
+    TestTransportProcesses,
+)
+from ipc_core.testing.suite.test_transport_queue import TestTransportQueue
+from ipc_core.testing.suite.test_transport_receiver_set import TestTransportReceiverSet
+from ipc_core.testing.suite.test_transport_receiver_set_changes import (
+    TestTransportReceiverSetChanges,
+)
+from ipc_core.testing.suite.test_transport_server import TestTransportServer
+from ipc_core.testing.suite.test_transport_waiting import TestTransportWaiting
+
+
+class BackendConformance(
+    TestBytes,
+    TestChannel,
+    TestCrossProcess,
+    TestDisconnect,
+    TestEmbedding,
+    TestErrors,
+    TestOneShotServer,
+    TestOpaque,
+    TestReceiverSet,
+    TestReceiverSetMembers,
+    TestReentrancy,
+    TestSharedMemory,
+    TestSizes,
+    TestThreads,
+    TestTimeouts,
+    TestTransportAttachments,
+    TestTransportDisconnect,
+    TestTransportLimits,
+    TestTransportMessages,
+    TestTransportReceiverSet,
+    TestTransportReceiverSetChanges,
+    TestTransportWaiting,
+    TestTransportBounded,
+    TestTransportFileno,
+    TestTransportMemory,
+    TestTransportOwnership,
+    TestTransportProcesses,
+    TestTransportDeaths,
+    TestTransportQueue,
+    TestTransportServer,
+    TestRouter,
+    TestStream,
+    TestMachine,
+):
+    """Every test of the kit. Derive a class and set `backend` to the name of yours."""

@@ -1,0 +1,15 @@
+"""Random programs, compared with a model."""
+
+from __future__ import annotations
+
+import pytest
+
+from ipc_core.spi import Backend
+from ipc_core.testing.machine import run_machine
+
+
+class TestMachine:
+    @pytest.mark.timeout(300)
+    def test_random_programs(self, level: None, backend: Backend) -> None:
+        """I103: random operations on channels, sets and regions do what a model does."""
+        run_machine(backend.name)

@@ -1,0 +1,53 @@
+"""Waits for states, with a bound, and looks at what a wait does."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import TypeVar
+
+import ipc_core
+from ipc_core import ChannelClosed, Empty, MessageReceived
+from ipc_core.testing.bag import Worker
+
+T = TypeVar("T")
+
+BOUND = 30
+"""No test waits longer for anything: seconds."""
+
+SOON = 5
+"""What happens at once takes less, also on a busy machine: seconds."""
+
+
+def eventually(poll: Callable[[], T]) -> T:
+    """Call `poll` until it does not raise Empty: some transports need a moment to deliver."""
+    deadline = time.monotonic() + BOUND
+    while True:
+        try:
+            return poll()
+        except Empty:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.001)
+
+
+def still_waits(worker: Worker, seconds: float = 0.05) -> bool:
+    """Whether a thread is in the middle of its wait."""
+    worker.join(seconds)
+    return worker.is_alive()
+
+
+def collect(
+    receivers: ipc_core.IpcReceiverSet, count: int
+) -> tuple[list[tuple[int, object]], list[int]]:
+    """Select until there were `count` results; return decoded messages by id, and closed ids."""
+    messages: list[tuple[int, object]] = []
+    closed: list[int] = []
+    while len(messages) + len(closed) < count:
+        for result in receivers.try_select_timeout(BOUND):
+            match result:
+                case MessageReceived(id, message):
+                    messages.append((id, message.to()))
+                case ChannelClosed(id):
+                    closed.append(id)
+    return messages, closed

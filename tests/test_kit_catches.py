@@ -1,0 +1,71 @@
+"""The conformance kit notices mistakes: each of these makes some test of it fail."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+FAULTY = Path(__file__).parent / "faulty"
+FAULTS = [
+    "drops an attachment",
+    "swaps two attachments",
+    "reorders",
+    "loses a message",
+    "duplicates",
+    "truncates",
+    "pads to four bytes",
+    "takes an empty message for a close",
+    "reports disconnects early",
+    "never reports disconnects",
+    "leaks a descriptor",
+    "answers a timeout early",
+    "raises TimeoutError",
+    "reuses its buffer",
+    "blocks in send",
+    "gives a wrong kind",
+    "a failed send takes the receivers",
+    "accepts without a receiver",
+    "calls a broken channel disconnected",
+    "a clone takes the original's place",
+    "a moved receiver is empty",
+    "close does not wake",
+    "copies shared memory",
+    "select gives a wrong id",
+    "select answers a timeout early",
+    "select ignores its limit",
+    "starves a receiver",
+    "reports a close twice",
+    "never reports a close in a set",
+    "lets a second client in",
+]
+
+
+def kit(fault: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    environment = os.environ | {
+        "FAULT": fault,
+        "PYTHONPATH": os.pathsep.join(filter(None, [str(FAULTY), os.environ.get("PYTHONPATH")])),
+    }
+    return subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", "--tb=line",
+         "-p", "ipc_core.testing.plugin", "--pyargs", "ipc_core.testing.suite",
+         "--ipc-backend", "faulty", "--timeout", "10", *arguments],
+        env=environment, capture_output=True, text=True, timeout=300, check=False, cwd=FAULTY,
+    )  # fmt: skip
+
+
+@pytest.mark.timeout(400)
+def test_without_a_fault_the_wrapper_passes() -> None:
+    run = kit("", "--timeout", "60")
+    assert run.returncode == 0, run.stdout[-3000:]
+
+
+@pytest.mark.timeout(400)
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_fault_is_caught(fault: str) -> None:
+    run = kit(fault)
+    assert run.returncode == pytest.ExitCode.TESTS_FAILED, f"nobody noticed: {run.stdout[-2000:]}"
+    assert "1 failed" in run.stdout or "error" in run.stdout or "Timeout" in run.stderr

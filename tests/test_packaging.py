@@ -1,0 +1,105 @@
+"""Each folder with a pyproject.toml is a distribution that installs alone."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import venv
+import zipfile
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("hatchling", reason="it builds the wheels")
+
+REPO = Path(__file__).parent.parent
+FOLDERS = {
+    "ipc_core": REPO,
+    "ipc_backend_unix": REPO / "backends/unix",
+    "ipc_backend_inprocess": REPO / "backends/inprocess",
+    "ipc_backend_tcp": REPO / "examples/backend-plugin",
+}
+KIT = "-m pytest -q -p ipc_core.testing.plugin --pyargs ipc_core.testing.suite --ipc-backend"
+FIVE_LINES = """\
+from ipc_core.testing import BackendConformance
+
+
+class TestTcp(BackendConformance):
+    backend = "tcp"
+"""
+
+
+@pytest.fixture(scope="session")
+def wheels(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """A wheel of each distribution, by the name of its package."""
+    built = {}
+    for package, folder in FOLDERS.items():
+        target = tmp_path_factory.mktemp(package)
+        subprocess.run(
+            [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", target, folder],
+            check=True, capture_output=True, timeout=120,
+        )  # fmt: skip
+        (built[package],) = target.glob("*.whl")
+    return built
+
+
+def names(wheel: Path) -> set[str]:
+    return set(zipfile.ZipFile(wheel).namelist())
+
+
+def metadata(wheel: Path, file: str) -> str:
+    archive = zipfile.ZipFile(wheel)
+    (name,) = (n for n in archive.namelist() if n.endswith(f".dist-info/{file}"))
+    return archive.read(name).decode()
+
+
+@pytest.mark.parametrize("package", FOLDERS)
+def test_a_wheel_holds_its_package_and_nothing_else(wheels: dict[str, Path], package: str) -> None:
+    found = names(wheels[package])
+    assert f"{package}/py.typed" in found
+    top = {name.split("/")[0] for name in found}
+    assert top == {package, next(t for t in top if t.endswith(".dist-info"))}
+    text = metadata(wheels[package], "METADATA")
+    assert "License-Expression: MIT OR Apache-2.0" in text
+    assert "Requires-Python: >=3.10\n" in text
+
+
+def test_the_wheel_of_the_core_holds_the_kit(wheels: dict[str, Path]) -> None:
+    files = {str(path.relative_to(REPO)) for path in (REPO / "ipc_core").rglob("*.py")}
+    assert files <= names(wheels["ipc_core"])
+    required = [
+        line.split()[1].split(";")[0].rstrip("<>=!~0123456789.,")
+        for line in metadata(wheels["ipc_core"], "METADATA").splitlines()
+        if line.startswith("Requires-Dist:") and "extra ==" not in line
+    ]
+    assert sorted(required) == ["dill", "importlib-metadata", "pluggy"]
+
+
+@pytest.fixture
+def empty(tmp_path: Path) -> Path:
+    """The python of an environment in which nothing is installed."""
+    venv.create(tmp_path / "venv", with_pip=True)
+    return tmp_path / "venv" / ("Scripts" if os.name == "nt" else "bin") / "python"
+
+
+def run(python: Path, arguments: str, *paths: Path | str, cwd: Path) -> str:
+    done = subprocess.run(
+        [python, *arguments.split(), *paths],
+        cwd=cwd, capture_output=True, text=True, timeout=300, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+@pytest.mark.timeout(600)
+def test_a_strangers_plugin_in_an_empty_environment(
+    wheels: dict[str, Path], empty: Path, tmp_path: Path
+) -> None:
+    """The core and the plugin as wheels; the kit by its one command, and by the five lines."""
+    core = f"{wheels['ipc_core']}[testing]"
+    run(empty, "-m pip install -q", core, wheels["ipc_backend_tcp"], cwd=tmp_path)
+    assert " passed" in run(empty, f"{KIT} tcp", cwd=tmp_path)
+    (tmp_path / "test_mine.py").write_text(FIVE_LINES)
+    some = "-m pytest -q -p ipc_core.testing.plugin -k TestTcp test_mine.py"
+    assert " passed" in run(empty, some, cwd=tmp_path)
