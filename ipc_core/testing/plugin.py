@@ -10,13 +10,14 @@ from __future__ import annotations
 import gc
 import os
 import sys
+import threading
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 import ipc_core
-from ipc_core import registry
+from ipc_core import Router, registry
 from ipc_core.spi import Backend, Capability, NoBackendError
 from ipc_core.testing.bag import Bag
 from ipc_core.testing.children import Children
@@ -92,6 +93,26 @@ def children(level: None) -> Iterator[Children]:
     """Starts child processes, and ends those that a failed test left."""
     with Children() as children:
         yield children
+
+
+@pytest.fixture
+def router(level: None) -> Iterator[Router]:
+    """A router that is shut down after the test."""
+    with Router() as router:
+        yield router
+
+
+@pytest.fixture
+def reports(monkeypatch: pytest.MonkeyPatch) -> list[BaseException]:
+    """What threads and the callbacks of routers raise, instead of printing it."""
+    reports: list[BaseException] = []
+
+    def hook(arguments: threading.ExceptHookArgs) -> None:
+        assert arguments.exc_value is not None
+        reports.append(arguments.exc_value.with_traceback(None))
+
+    monkeypatch.setattr(threading, "excepthook", hook)
+    return reports
 
 
 def warm_up(backend: Backend) -> None:

@@ -8,7 +8,6 @@ import pickle
 import queue
 import threading
 import weakref
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -24,25 +23,6 @@ from ipc_core.testing.suite.programs import use_the_router
 PAIR = ("Patrick Walton", 29)
 SOON = 20
 FLOOD = 2_000
-
-
-@pytest.fixture
-def router(level: None) -> Iterator[Router]:
-    with Router() as router:
-        yield router
-
-
-@pytest.fixture
-def reports(monkeypatch: pytest.MonkeyPatch) -> list[BaseException]:
-    """What callbacks raised."""
-    reports: list[BaseException] = []
-
-    def hook(arguments: threading.ExceptHookArgs) -> None:
-        assert arguments.exc_value is not None
-        reports.append(arguments.exc_value.with_traceback(None))
-
-    monkeypatch.setattr(threading, "excepthook", hook)
-    return reports
 
 
 class Finalised:

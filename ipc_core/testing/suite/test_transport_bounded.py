@@ -16,12 +16,12 @@ from ipc_core.spi import (
     OsIpcSender,
 )
 from ipc_core.testing.bag import Bag
-from ipc_core.testing.marks import requires
+from ipc_core.testing.marks import each_test, requires
 from ipc_core.testing.payloads import MIB, pattern, same
 from ipc_core.testing.timing import AtLeast, Soon
 
 
-@requires(Capability.BOUNDED)
+@each_test(requires(Capability.BOUNDED))
 class TestTransportBounded:
     @pytest.mark.parametrize("capacity", [1, 2, 50])
     def test_transport_full(self, bag: Bag, backend: Backend, capacity: int) -> None:

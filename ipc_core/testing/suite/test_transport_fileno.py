@@ -8,11 +8,11 @@ import pytest
 
 from ipc_core.spi import Backend, Capability, Disconnected, Empty
 from ipc_core.testing.bag import Bag
-from ipc_core.testing.marks import requires
+from ipc_core.testing.marks import each_test, requires
 from ipc_core.testing.payloads import MIB, pattern, same
 
 
-@requires(Capability.FILENO)
+@each_test(requires(Capability.FILENO))
 class TestTransportFileno:
     def test_transport_fileno_of_receiver(self, bag: Bag, backend: Backend) -> None:
         """B88, B89: a receiver's descriptor is readable while there is a message or an end."""

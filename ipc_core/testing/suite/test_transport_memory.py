@@ -6,13 +6,13 @@ import pytest
 
 from ipc_core.spi import Backend, Capability, ClosedError, Kind
 from ipc_core.testing.bag import Bag
-from ipc_core.testing.marks import requires
+from ipc_core.testing.marks import each_test, requires
 from ipc_core.testing.payloads import MIB, SENTENCE, pattern, same
 
 SIZES = pytest.mark.parametrize("size", [0, 1, 4095, 4096, 4097, MIB])
 
 
-@requires(Capability.SHARED_MEMORY)
+@each_test(requires(Capability.SHARED_MEMORY))
 class TestTransportMemory:
     def test_transport_shared_memory(self, bag: Bag, backend: Backend) -> None:
         """B86: a region of 1 MiB arrives with its exact length and bytes beside the data."""

@@ -18,7 +18,7 @@ from ipc_core.spi import (
 )
 from ipc_core.testing.bag import Bag
 from ipc_core.testing.children import Children
-from ipc_core.testing.marks import requires
+from ipc_core.testing.marks import each_test, requires
 from ipc_core.testing.payloads import MIB, SENTENCE, pattern, same
 from ipc_core.testing.states import state, wait_until
 from ipc_core.testing.suite import transport_programs as programs
@@ -35,7 +35,7 @@ def accept(bag: Bag, server: OsIpcOneShotServer) -> tuple[Any, Any, list[Any]]:
     return bag.keep(receiver), data, [bag.keep(attachment) for attachment in attachments]
 
 
-@requires(Capability.CROSS_PROCESS)
+@each_test(requires(Capability.CROSS_PROCESS))
 class TestTransportProcesses:
     def test_transport_cross_process_spawn(
         self, bag: Bag, backend: Backend, children: Children
@@ -168,7 +168,7 @@ class TestTransportProcesses:
         assert same(made.buffer, pattern(MIB))
 
 
-@requires(Capability.CROSS_PROCESS)
+@each_test(requires(Capability.CROSS_PROCESS))
 class TestTransportDeaths:
     @requires(Capability.OUTLIVES_SENDER, Capability.UNBOUNDED)
     @pytest.mark.parametrize("end", ["kill", "exit", "close"])
