@@ -20,6 +20,10 @@ quick: $(VENV)/installed
 lint: $(VENV)/installed
 	$(BIN)/tox run -e lint,types
 
+# Writes benchmarks/RESULTS.md.
+bench: $(VENV)/installed
+	$(BIN)/python benchmarks/run_all.py $(ARGS)
+
 clean:
 	rm -rf $(VENV) .tox .mypy_cache .ruff_cache .pytest_cache .hypothesis
 

@@ -1,60 +1,63 @@
-"""A small dict, sent as fast as it goes from one process to another, against Pipe(False)."""
+"""Messages sent as fast as they go from one process to another."""
 
 from __future__ import annotations
 
 import multiprocessing
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
-from interleave import Comparison, child, compare, pin
+from interleave import Work, child, main, pin
 
 import ipc_core
 
 MESSAGE = {"id": 17, "name": "job", "args": [1, 2, 3], "ok": True}
-COUNT = 20_000
+MEBIBYTE = bytes(1 << 20)
 
 
-def stream(send: Callable[[Any], object], recv: Callable[[], Any], cpus: tuple[int, int]) -> float:
-    """Seconds from the first received message to the last."""
+def stream(sender: Any, receiver: Any, message: object, cpus: tuple[int, int], count: int) -> float:
+    """Seconds from the first received message to the last, of `count` and one more."""
 
     def produce() -> None:
-        for _ in range(COUNT):
-            send(MESSAGE)
+        receiver.close()
+        for _ in range(count + 1):
+            sender.send(message)
 
-    with child(produce, cpus[0]):
+    recv = receiver.recv
+    with receiver, child(produce, cpus[0]):
+        sender.close()
         pin(cpus[1])
         try:
             recv()
             started = time.perf_counter()
-            for _ in range(COUNT - 1):
+            for _ in range(count):
                 recv()
             return time.perf_counter() - started
         finally:
             pin(None)
 
 
-def ours(cpus: tuple[int, int]) -> float:
-    tx, rx = ipc_core.channel()
-    with tx, rx:
-        return stream(tx.send, rx.recv, cpus)
+def ours(
+    make: Callable[[], tuple[Any, Any]], message: object, cpus: tuple[int, int], count: int
+) -> float:
+    return stream(*make(), message, cpus, count)
 
 
-def theirs(cpus: tuple[int, int]) -> float:
+def theirs(message: object, cpus: tuple[int, int], count: int) -> float:
     reader, writer = multiprocessing.Pipe(duplex=False)
-    with reader, writer:
-        return stream(writer.send, reader.recv, cpus)
+    return stream(writer, reader, message, cpus, count)
 
 
-def run(cpus: tuple[int, int], rounds: int = 7) -> Comparison:
-    return compare(lambda: ours(cpus), lambda: theirs(cpus), rounds)
-
+WORKS = [
+    *(
+        Work(f"small dict streamed, {where}", partial(ours, ipc_core.channel, MESSAGE, cpus),
+             partial(theirs, MESSAGE, cpus), 4000, goal=0.8)
+        for where, cpus in (("one core", (0, 0)), ("two cores", (0, 1)))
+    ),
+    Work("1 MiB streamed, bytes_channel", partial(ours, ipc_core.bytes_channel, MEBIBYTE, (0, 1)),
+         partial(theirs, MEBIBYTE, (0, 1)), 40, goal=0.3),
+]  # fmt: skip
 
 if __name__ == "__main__":
-    for cpus in ((0, 0), (0, 1)):
-        result = run(cpus)
-        where = "one core" if cpus[0] == cpus[1] else "two cores"
-        print(
-            f"small dict, {where}: {result.ours / COUNT * 1e6:.2f} us, Pipe"
-            f" {result.theirs / COUNT * 1e6:.2f} us, ratio {result.ratio:.2f}"
-        )
+    main(WORKS)

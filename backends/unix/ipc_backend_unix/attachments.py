@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from ipc_backend_unix.descriptors import close_fds
-from ipc_backend_unix.frame import Entry
+from ipc_backend_unix.frame import Entry, Frame
 from ipc_core.spi import Attachment, DecodeError, ForeignHandleError, Kind
 
 
@@ -29,7 +29,7 @@ class Lent:
                     )
                 number, fds, give_back = handle._lend()
                 self._returns.append(give_back)
-                self.entries.append(Entry(handle.kind, len(fds), number))
+                self.entries.append((handle.kind, len(fds), number))
                 self.fds += fds
         except BaseException:
             self.give_back(sent=False)
@@ -59,17 +59,17 @@ def makes(kind: Kind) -> Callable[[Any], Any]:
     return declare
 
 
-def unpack(entries: Sequence[Entry], fds: Sequence[int]) -> list[Attachment]:
-    """Make handles from a frame's entries and descriptors; whatever fails, none is leaked.
+def unpack(parsed: Frame, fds: Sequence[int]) -> list[Attachment]:
+    """Make handles of a frame's attachments from its descriptors; if one fails, none is leaked.
 
     Raises DecodeError when they do not fit together.
     """
     made: list[Attachment] = []
     rest = list(fds)
     try:
-        if sum(entry.descriptors for entry in entries) != len(fds):
+        if parsed.descriptors != len(fds):
             raise DecodeError(f"a frame came with {len(fds)} descriptors, not what it announces")
-        for kind, count, number in entries:
+        for kind, count, number in parsed.entries:
             make = _MAKERS.get(kind)
             if make is None:
                 raise DecodeError(f"attachments of kind {kind} are not known here")

@@ -30,10 +30,12 @@ from ipc_backend_unix.descriptors import (
     wait,
 )
 from ipc_backend_unix.errors import io_error, translated
+from ipc_backend_unix.exclusive import Exclusive
 from ipc_backend_unix.frame import HEADER_SIZE, PLAIN
 from ipc_backend_unix.overflow import SEND_BUFFER, LogReader, set_send_buffer
+from ipc_backend_unix.packet import Packet, spare_packets
 from ipc_backend_unix.readiness import Flag, Readiness
-from ipc_backend_unix.send_line import LARGEST_PACKET, SMALL, SendLine
+from ipc_backend_unix.send_line import SMALL, SendLine
 from ipc_core.spi import (
     Attachment,
     Buffer,
@@ -46,7 +48,6 @@ from ipc_core.spi import (
     NotSupportedError,
 )
 
-_BUFFER_SIZE = 2 * LARGEST_PACKET
 _SPOILT = int(socket.MSG_TRUNC | socket.MSG_CTRUNC)  # an int: the enum is slow
 _DONTWAIT = int(socket.MSG_DONTWAIT)
 
@@ -139,37 +140,30 @@ class UnixSender:
         return 0, [line.sock.fileno()], lambda sent: line.release()
 
 
-class UnixReceiver:
-    """See OsIpcReceiver.
-
-    The lock is held while receiving, so a message, the reused buffer and the log belong to one
-    thread at a time. Whoever finds it taken when closing wakes the holder by shutting the socket
-    down, and the holder closes it on the way out; the descriptor's number is never used after.
-    """
+class UnixReceiver(Exclusive):
+    """See OsIpcReceiver. The lock is held while receiving, so each message goes to one thread."""
 
     kind: ClassVar[Kind] = Kind.RECEIVER
 
     def __init__(self, sock: Socket, log: LogReader | None = None) -> None:
+        super().__init__()
         self.socket = sock
         self._log = log
-        self._lock = threading.RLock()
-        self._buffer = bytearray(_BUFFER_SIZE)
-        self._view = memoryview(self._buffer)
-        self._buffers = [self._buffer]
         self._readiness: Readiness | None = None
-        self._closed = False
-        self._abandoned = False
         self._lent = False
 
     def recv(self, timeout: float | None) -> tuple[Buffer, Sequence[Attachment]]:
         """See OsIpcReceiver.recv."""
-        lock = self._lock
+        try:
+            packet = spare_packets.pop()
+        except IndexError:
+            packet = Packet()
         if timeout is None:
             deadline, flags = None, 0
-            lock.acquire()
+            self._lock.acquire()
         else:
             deadline, flags = time.monotonic() + timeout, _DONTWAIT
-            if not lock.acquire(timeout=min(timeout, threading.TIMEOUT_MAX)):
+            if not self._lock.acquire(timeout=min(timeout, threading.TIMEOUT_MAX)):
                 raise Empty("no message has arrived")
         try:
             while True:
@@ -180,7 +174,7 @@ class UnixReceiver:
                 else:
                     try:
                         size, ancillary, found, _ = self.socket.recvmsg_into(
-                            self._buffers, ANCILLARY_SPACE, flags
+                            packet.buffers, ANCILLARY_SPACE, flags
                         )
                     except BlockingIOError:
                         self._wait(deadline)
@@ -191,10 +185,10 @@ class UnixReceiver:
                         size > HEADER_SIZE
                         and not ancillary
                         and not found & _SPOILT
-                        and self._buffer.startswith(PLAIN)
+                        and packet.buffer.startswith(PLAIN)
                     ):
-                        return self._view[HEADER_SIZE:size].tobytes(), ()
-                    message = self._unusual(size, ancillary, found)
+                        return packet.view[HEADER_SIZE:size].tobytes(), ()
+                    message = self._unusual(packet.view[:size], ancillary, found)
                 if message is not None:
                     return message
         except IpcError:
@@ -202,9 +196,8 @@ class UnixReceiver:
         except OSError as error:
             raise translated(error) from error
         finally:
-            lock.release()
-            if self._abandoned:
-                self._reap()
+            spare_packets.append(packet)
+            self._leave()
 
     def _wait(self, deadline: float | None) -> None:
         timeout = None if deadline is None else deadline - time.monotonic()
@@ -213,7 +206,7 @@ class UnixReceiver:
         wait({self.socket.fileno(): select.POLLIN}, timeout)
 
     def _unusual(
-        self, size: int, ancillary: list[tuple[int, int, bytes]], flags: int
+        self, packet: memoryview, ancillary: list[tuple[int, int, bytes]], flags: int
     ) -> tuple[bytes, Sequence[Attachment]] | None:
         """Take apart what is not a small message without attachments; None for a hop."""
         fds = received_fds(ancillary)
@@ -224,11 +217,11 @@ class UnixReceiver:
                     errno.EMFILE, "a message lost its attachments: too many open files here"
                 )
             raise DecodeError("a packet is larger than this protocol allows")
-        if not size:
+        if not packet:
             close_fds(fds)
             self._nothing_read()
         try:
-            parsed = frame.parse(self._view[:size])
+            parsed = frame.parse(packet)
         except DecodeError:
             close_fds(fds)
             raise
@@ -276,7 +269,7 @@ class UnixReceiver:
 
     def fileno(self) -> int:
         """See OsIpcReceiver.fileno; made on first use."""
-        with _close_lock:
+        with _readiness_lock:
             if self._closed:
                 raise ClosedError("this receiver is closed")
             if self._readiness is None:
@@ -289,35 +282,11 @@ class UnixReceiver:
         """See OsIpcReceiver.when_ready."""
         raise NotSupportedError("wait for the descriptor that fileno() returns")
 
-    def close(self) -> None:
-        if self._closed:
-            return
-        self._closed = True
-        if self._lock.acquire(blocking=False):
-            try:
-                self._release_all()
-            finally:
-                self._lock.release()
-            return
-        with _close_lock:
-            if not self._abandoned:
-                try:
-                    self.socket.shutdown(socket.SHUT_RD)
-                except OSError:
-                    pass  # nobody is left at the other end, so nobody waits here either
-                self._abandoned = True
-        self._reap()
-
-    def __del__(self) -> None:
-        if hasattr(self, "_abandoned"):
-            self.close()
-
-    def _reap(self) -> None:
-        if self._lock.acquire(blocking=False):
-            try:
-                self._release_all()
-            finally:
-                self._lock.release()
+    def _end_wait(self) -> None:
+        try:
+            self.socket.shutdown(socket.SHUT_RD)
+        except OSError:
+            pass  # nobody is left at the other end, so nobody waits here either
 
     def _release_all(self) -> None:
         self._close_log()
@@ -350,7 +319,7 @@ class UnixReceiver:
         self._lock.release()
 
 
-_close_lock = threading.RLock()
+_readiness_lock = threading.RLock()
 
 
 @makes(Kind.SENDER)

@@ -12,7 +12,6 @@ length of the payload is what remains of the packet or record.
 from __future__ import annotations
 
 import struct
-from typing import NamedTuple
 
 from ipc_core.spi import DecodeError
 
@@ -38,20 +37,20 @@ PLAIN = _HEADER.pack(MAGIC, VERSION, 0, 0)
 SIZE = struct.Struct("<Q")
 
 
-class Entry(NamedTuple):
-    """One attachment's line in a frame."""
-
-    kind: int
-    descriptors: int
-    number: int
+Entry = tuple[int, int, int]
+"""One attachment's line in a frame: its kind, how many descriptors it has, and its number."""
 
 
-class Frame(NamedTuple):
+class Frame:
     """A frame taken apart. The payload is a view of the buffer it was parsed from."""
 
-    flags: int
-    entries: list[Entry]
-    payload: memoryview
+    __slots__ = ("descriptors", "entries", "flags", "payload")
+
+    def __init__(self, flags: int, entries: list[Entry], payload: memoryview) -> None:
+        self.flags = flags
+        self.entries = entries
+        self.payload = payload
+        self.descriptors = sum(entry[1] for entry in entries)
 
 
 def pack(flags: int, entries: list[Entry]) -> bytes:
@@ -75,5 +74,4 @@ def parse(data: memoryview) -> Frame:
     end = HEADER_SIZE + count * ENTRY_SIZE
     if end > len(data):
         raise DecodeError(f"a frame of {len(data)} bytes cannot describe {count} attachments")
-    entries = [Entry(*fields) for fields in _ENTRY.iter_unpack(data[HEADER_SIZE:end])]
-    return Frame(flags, entries, data[end:])
+    return Frame(flags, list(_ENTRY.iter_unpack(data[HEADER_SIZE:end])), data[end:])

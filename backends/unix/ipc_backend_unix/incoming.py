@@ -22,7 +22,7 @@ def message(parsed: Frame, fds: list[int]) -> tuple[bytes, list[Attachment]]:
     except BaseException:
         close_fds(fds)
         raise
-    return data, unpack(parsed.entries, fds)
+    return data, unpack(parsed, fds)
 
 
 def open_log(fds: list[int]) -> LogReader:
@@ -44,10 +44,11 @@ def from_log(log: LogReader, body: memoryview, token: int) -> tuple[bytes, list[
     parsed = frame.parse(body)
     if parsed.flags:
         raise DecodeError("a record in a log must be in line")
-    count = sum(entry.descriptors for entry in parsed.entries)
-    if count and log.queue is None:
+    if not parsed.descriptors:
+        return message(parsed, [])
+    if log.queue is None:
         raise DecodeError("a log without a queue carries attachments")
-    return message(parsed, log.queue.take(token, count) if count and log.queue else [])
+    return message(parsed, log.queue.take(token, parsed.descriptors))
 
 
 def _payload(parsed: Frame, fds: list[int]) -> bytes:
@@ -67,6 +68,6 @@ def _from_queue(parsed: Frame, fds: list[int]) -> list[int]:
         raise DecodeError(f"{len(fds)} descriptors cannot be one queue")
     queue = QueueReader(adopt_socket(fds.pop()))
     try:
-        return queue.take(0, sum(entry.descriptors for entry in parsed.entries))
+        return queue.take(0, parsed.descriptors)
     finally:
         queue.close()

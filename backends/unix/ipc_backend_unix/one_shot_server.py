@@ -7,14 +7,13 @@ import os
 import select
 import socket
 import struct
-import tempfile
-import threading
 import time
 from collections.abc import Sequence
 
 from ipc_backend_unix.channel import UnixReceiver, UnixSender
 from ipc_backend_unix.descriptors import Socket, acquire, wait
 from ipc_backend_unix.errors import io_error, translated
+from ipc_backend_unix.exclusive import Exclusive
 from ipc_backend_unix.overflow import SEND_BUFFER, set_send_buffer
 from ipc_backend_unix.readiness import Flag
 from ipc_backend_unix.send_line import SendLine
@@ -28,14 +27,12 @@ LONGEST_FOLDER = 60
 _CREDENTIALS = struct.Struct("iII")
 
 
-class UnixOneShotServer:
+class UnixOneShotServer(Exclusive):
     """See OsIpcOneShotServer. Only processes of this user can enter the folder (mode 0700), and
     the kernel's word on who connected (SO_PEERCRED) is checked before anything is read."""
 
     def __init__(self) -> None:
-        self._closed = False
         self._receiver: UnixReceiver | None = None
-        self._lock = threading.RLock()
         self._wake = Flag()
         self.name = _new_folder()
         try:
@@ -45,6 +42,7 @@ class UnixOneShotServer:
         except OSError as error:
             _remove(self.name)
             raise translated(error) from error
+        super().__init__()
 
     def accept(self, timeout: float | None) -> tuple[UnixReceiver, Buffer, Sequence[Attachment]]:
         deadline = None if timeout is None else time.monotonic() + timeout
@@ -59,17 +57,15 @@ class UnixOneShotServer:
             receiver = self._receiver
             left = None if deadline is None else max(0, deadline - time.monotonic())
             data, attachments = receiver.recv(left)
-            self._closed = True
             self._receiver = None
+            self.close()
             return receiver, data, attachments
         except IpcError:
             raise
         except OSError as error:
             raise translated(error) from error
         finally:
-            self._lock.release()
-            if self._closed:
-                self._release()
+            self._leave()
 
     def _client(self, deadline: float | None) -> Socket:
         while not self._closed:
@@ -88,32 +84,21 @@ class UnixOneShotServer:
             sock.close()
         raise ClosedError("this server is closed")
 
-    def close(self) -> None:
-        if self._closed:
-            return
-        self._closed = True
+    def _end_wait(self) -> None:
         self._wake.set(True)
         if self._receiver is not None:
             self._receiver.close()
-        self._release()
 
-    def _release(self) -> None:
-        """Give everything up, unless a thread is in `accept`: it does so on its way out."""
-        if self._lock.acquire(blocking=False):
-            try:
-                self._stop_listening()
-                self._wake.close()
-            finally:
-                self._lock.release()
+    def _release_all(self) -> None:
+        self._stop_listening()
+        self._wake.close()
+        if self._receiver is not None:
+            self._receiver.close()
 
     def _stop_listening(self) -> None:
         if self._listener.fileno() >= 0:
             self._listener.close()
             _remove(self.name)
-
-    def __del__(self) -> None:
-        if hasattr(self, "_listener"):
-            self.close()
 
 
 def connect(name: str) -> UnixSender:
@@ -134,6 +119,8 @@ def connect(name: str) -> UnixSender:
 
 def _new_folder() -> str:
     """A fresh folder that only this user can enter."""
+    import tempfile  # slow to import, and a child that connects does without
+
     bases = [
         base
         for base in (tempfile.gettempdir(), "/tmp", "/var/tmp")

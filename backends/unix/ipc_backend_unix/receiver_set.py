@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from ipc_backend_unix.channel import UnixReceiver
 from ipc_backend_unix.descriptors import acquire
 from ipc_backend_unix.errors import translated
+from ipc_backend_unix.exclusive import Exclusive
 from ipc_backend_unix.readiness import Flag
 from ipc_core.spi import (
     Attachment,
@@ -29,7 +30,7 @@ Result = tuple[int, Buffer | SerDeError | IpcIOError | None, Sequence[Attachment
 _LONGEST_WAIT = 2**31 // 1000
 
 
-class UnixReceiverSet:
+class UnixReceiverSet(Exclusive):
     """See OsIpcReceiverSet.
 
     A receiver that reads from an overflow log may have messages that its socket does not show;
@@ -37,6 +38,7 @@ class UnixReceiverSet:
     """
 
     def __init__(self) -> None:
+        super().__init__()
         self._epoll = select.epoll()
         self._flag = Flag()
         self._epoll.register(self._flag.fileno(), select.EPOLLIN)
@@ -45,9 +47,7 @@ class UnixReceiverSet:
         self._in_log: set[int] = set()
         self._turns: dict[int, int] = {}
         self._turn = itertools.count()
-        self._selecting = threading.RLock()
         self._changing = threading.RLock()
-        self._closed = False
 
     def add(self, receiver: OsIpcReceiver, id: int) -> None:
         """See OsIpcReceiverSet.add; the receiver's object stays the same."""
@@ -81,7 +81,7 @@ class UnixReceiverSet:
             return receiver
 
     def select(self, timeout: float | None, limit: int = 64) -> list[Result]:
-        if not acquire(self._selecting, timeout):
+        if not acquire(self._lock, timeout):
             return []
         try:
             self._check_open()
@@ -91,9 +91,7 @@ class UnixReceiverSet:
             self._check_open()
             return self._serve(self._ready(events), limit)
         finally:
-            self._selecting.release()
-            if self._closed:
-                self._release()
+            self._leave()
 
     def _ready(self, events: list[tuple[int, int]]) -> list[int]:
         """Ids of the receivers to look into, each once."""
@@ -153,30 +151,16 @@ class UnixReceiverSet:
     def fileno(self) -> int:
         return self._epoll.fileno()
 
-    def close(self) -> None:
+    def _end_wait(self) -> None:
+        self._flag.set(True)
+
+    def _release_all(self) -> None:
         with self._changing:
-            if not self._closed:
-                self._closed = True
-                self._flag.set(True)
-        self._release()
-
-    def _release(self) -> None:
-        """Close everything, unless a thread is selecting: it does so on its way out."""
-        if not self._selecting.acquire(blocking=False):
-            return
-        try:
-            with self._changing:
-                self._epoll.close()
-                self._flag.close()
-                while self._members:
-                    self._members.popitem()[1].close()
-                self._in_log.clear()
-        finally:
-            self._selecting.release()
-
-    def __del__(self) -> None:
-        if hasattr(self, "_closed"):
-            self.close()
+            self._epoll.close()
+            self._flag.close()
+            while self._members:
+                self._members.popitem()[1].close()
+            self._in_log.clear()
 
     def _check_open(self) -> None:
         if self._closed:

@@ -1,0 +1,126 @@
+"""Endpoints in messages, against Connections in messages over Connections.
+
+Lists of endpoints bounce within one process: sent, received, and sent again.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import time
+from collections.abc import Callable
+from functools import partial
+from multiprocessing import resource_sharer
+from typing import Any
+
+from interleave import Work, child, descriptors, main
+
+import ipc_core
+
+
+def hand_over(sender: Any, receiver: Any, end: Any, ack: tuple[Any, Any], count: int) -> float:
+    """Seconds in which another process sends `end` that many times, each received, closed and
+    acknowledged."""
+    ack_tx, ack_rx = ack
+
+    def give() -> None:
+        receiver.close()
+        ack_tx.close()
+        for _ in range(count + 1):
+            sender.send(end)
+            ack_rx.recv()
+        resource_sharer.stop()
+
+    with receiver, ack_tx, child(give):
+        sender.close()
+        ack_rx.close()
+        end.close()
+        receiver.recv().close()
+        started = time.perf_counter()
+        for _ in range(count):
+            ack_tx.send(None)
+            receiver.recv().close()
+        taken = time.perf_counter() - started
+        ack_tx.send(None)
+    return taken
+
+
+def pipe() -> tuple[Any, Any]:
+    return multiprocessing.Pipe(duplex=False)[::-1]
+
+
+def our_hand_over(count: int) -> float:
+    end, other = ipc_core.channel()
+    with other:
+        return hand_over(*ipc_core.channel(), end, ipc_core.channel(), count)
+
+
+def their_hand_over(count: int) -> float:
+    end, other = pipe()
+    with other:
+        return hand_over(*pipe(), end, pipe(), count)
+
+
+def our_empty(count: int) -> float:
+    return to_and_fro(*ipc_core.channel(), count)
+
+
+def their_empty(count: int) -> float:
+    return to_and_fro(*pipe(), count)
+
+
+def to_and_fro(sender: Any, receiver: Any, count: int) -> float:
+    """Seconds of that many messages, each received before the next is sent."""
+    with sender, receiver:
+        started = time.perf_counter()
+        for _ in range(count):
+            sender.send(None)
+            receiver.recv()
+        return time.perf_counter() - started
+
+
+def kept(pair: tuple[Any, Any], keep: int) -> Any:
+    """One end of a channel whose other end is closed."""
+    pair[1 - keep].close()
+    return pair[keep]
+
+
+def bounce(make: Callable[[], tuple[Any, Any]], keep: int, size: int, count: int) -> float:
+    """Seconds in which a list of ends goes over a channel and back into hand that many times.
+
+    `make` returns (sender, receiver), and `keep` says which of them is in the list.
+    """
+    sender, receiver = make()
+    with sender, receiver:
+        ends = [kept(make(), keep) for _ in range(size)]
+        started = time.perf_counter()
+        for _ in range(count):
+            sender.send(ends)
+            ends = receiver.recv()
+        taken = time.perf_counter() - started
+        assert len(ends) == size
+    for end in ends:
+        end.close()
+    return taken
+
+
+def our_bounce(keep: int, size: int, count: int) -> float:
+    before = descriptors()
+    taken = bounce(ipc_core.channel, keep, size, count)
+    assert descriptors() <= before, "descriptors leak"
+    return taken
+
+
+WORKS = [
+    # First, because it forks: sending Connections starts a thread.
+    Work("an endpoint to another process", our_hand_over, their_hand_over, 100, "Connection", 0.15),
+    Work("an empty message, one thread", our_empty, their_empty, 1000),
+    *(
+        Work(f"a list of {size} {what}", partial(our_bounce, keep, size),
+             partial(bounce, pipe, keep, size), 200 // (size + 1), "Connection")
+        for keep, what in enumerate(("senders", "receivers"))
+        for size in (0, 1, 8, 64)
+    ),
+]  # fmt: skip
+
+if __name__ == "__main__":
+    main(WORKS)
