@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import warnings
+from collections.abc import Callable
 from copyreg import __newobj__  # type: ignore[attr-defined]
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -27,6 +28,9 @@ class Gone:
 
     def __getattr__(self, name: str) -> Any:
         raise self._error(self._text)
+
+    def close(self) -> None:
+        """There is nothing left to close."""
 
     def __str__(self) -> str:
         return self._text
@@ -77,12 +81,12 @@ class Attachable:
     def __exit__(self, *exc_info: object) -> None:
         self.close()
 
-    def __del__(self) -> None:
+    def __del__(self, is_finalizing: Callable[[], bool] = sys.is_finalizing) -> None:
         handle = getattr(self, "_handle", None)
-        if handle is None or type(handle) is Gone:
+        if handle is None:
             return
         handle.close()  # first: the warning may be made an error
-        if self._origin and not sys.is_finalizing():
+        if self._origin and not is_finalizing() and type(handle) is not Gone:
             warnings.warn(f"unclosed {self!r}, made at {self._origin}", ResourceWarning, 2, self)
 
     def __repr__(self) -> str:

@@ -67,7 +67,8 @@ class IpcMessage:
         return attachments
 
     def __del__(self) -> None:
-        close_all(self._attachments)
+        for attachment in self._attachments:  # no helper: at exit modules are empty
+            attachment.close()
 
     def __repr__(self) -> str:
         if isinstance(self._data, BaseException):

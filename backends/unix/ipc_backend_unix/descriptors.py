@@ -13,7 +13,7 @@ import select
 import socket
 import termios
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from ipc_core.spi import Buffer, DecodeError
 
@@ -51,10 +51,10 @@ class Descriptor:
     def __init__(self, fd: int) -> None:
         self.fd = fd
 
-    def close(self) -> None:
+    def close(self, close: Callable[[int], None] = os.close) -> None:
         fd, self.fd = self.fd, -1
         if fd >= 0:
-            os.close(fd)
+            close(fd)  # bound early: at interpreter exit modules are empty
 
     __del__ = close
 
