@@ -10,8 +10,14 @@ export PIP_CONSTRAINT := $(CURDIR)/.ci/constraints.txt
 demo: $(VENV)/installed
 	$(BIN)/ipc-core demo $(ARGS)
 
+# Two environments at a time; what measures speed runs alone.
 test: $(VENV)/installed
+ifdef ARGS
 	$(BIN)/tox run $(ARGS)
+else
+	TOX_SKIP_ENV='speed' $(BIN)/tox run-parallel --parallel 2 --parallel-no-spinner
+	$(BIN)/tox run -e speed
+endif
 
 # This interpreter only, without making environments.
 quick: $(VENV)/installed
@@ -29,5 +35,5 @@ clean:
 
 $(VENV)/installed: pyproject.toml backends/unix/pyproject.toml backends/inprocess/pyproject.toml .ci/constraints.txt
 	$(PYTHON) -m venv $(VENV)
-	$(PIP) install -e '.[cli,testing]' -e backends/unix -e backends/inprocess tox
+	$(PIP) install -e '.[async,cli,testing]' -e backends/unix -e backends/inprocess tox
 	touch $@

@@ -99,7 +99,10 @@ class OsIpcSender(Protocol):
         """Return another handle on the same channel; it keeps the channel connected too."""
 
     def wait_closed(self, timeout: float | None) -> bool:
-        """Wait until the receiver is gone; return whether it is."""
+        """Wait until the receiver is gone; return whether it is.
+
+        Raises ClosedError after `close`, also when another thread calls it during the wait.
+        """
 
     def close(self) -> None:
         """Release this handle. Closing twice does nothing."""
@@ -115,7 +118,7 @@ class OsIpcReceiver(Protocol):
 
         Raises Empty when nothing arrives in time, Disconnected when the queue is empty and
         every sender is gone, DecodeError for a message that is not well-formed (the next call
-        works), IpcIOError when the system refuses, ClosedError after `close`, also when `close`
+        works), IpcIOError when the system refuses (that message may be lost), ClosedError after `close`, also when `close`
         is called by another thread during the wait.
         """
 
@@ -219,7 +222,10 @@ class Backend:
         return None
 
     def channel(self, capacity: int | None = None) -> tuple[OsIpcSender, OsIpcReceiver]:
-        """Make a channel. `capacity` is None for an unbounded one."""
+        """Make a channel. `capacity` is None for an unbounded one.
+
+        Raises NotSupportedError for a kind of channel that the capabilities do not include.
+        """
         raise self._lacks("channels")
 
     def receiver_set(self) -> OsIpcReceiverSet:

@@ -108,7 +108,7 @@ class ChannelMachine(RuleBasedStateMachine):
     # What can be done.
 
     @rule()
-    @precondition(lambda self: self.count < 12)
+    @precondition(lambda self: len(self.held) < 30)
     def make_channel(self) -> None:
         tx, rx = ipc_core.channel()
         channel = Channel(self.count)

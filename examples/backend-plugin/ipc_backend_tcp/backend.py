@@ -1,0 +1,48 @@
+"""The backend as the core sees it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar
+
+from ipc_backend_tcp.endpoints import TcpReceiver, TcpSender
+from ipc_backend_tcp.home import the_home
+from ipc_core.spi import Backend, Capability, NotSupportedError
+
+if TYPE_CHECKING:
+    from ipc_backend_tcp.one_shot_server import TcpOneShotServer
+    from ipc_backend_tcp.receiver_set import TcpReceiverSet
+
+
+class TcpBackend(Backend):
+    """Each channel lives in the process that made it; endpoints are connections to there."""
+
+    name: ClassVar[str] = "tcp"
+    capabilities: ClassVar[Capability] = (
+        Capability.CROSS_PROCESS | Capability.UNBOUNDED | Capability.PROMPT_DISCONNECT
+    )
+
+    def channel(self, capacity: int | None = None) -> tuple[TcpSender, TcpReceiver]:
+        if capacity is not None:
+            raise NotSupportedError("the tcp backend has no bounded channels")
+        address = the_home().new_channel()
+        receiver = TcpReceiver.connect(address)
+        try:
+            return TcpSender.connect(address), receiver
+        except BaseException:
+            receiver.close()
+            raise
+
+    def receiver_set(self) -> TcpReceiverSet:
+        from ipc_backend_tcp.receiver_set import TcpReceiverSet
+
+        return TcpReceiverSet()
+
+    def one_shot_server(self) -> TcpOneShotServer:
+        from ipc_backend_tcp.one_shot_server import TcpOneShotServer
+
+        return TcpOneShotServer()
+
+    def connect(self, name: str) -> TcpSender:
+        from ipc_backend_tcp.one_shot_server import connect
+
+        return connect(name)
