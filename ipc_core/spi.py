@@ -118,8 +118,8 @@ class OsIpcReceiver(Protocol):
 
         Raises Empty when nothing arrives in time, Disconnected when the queue is empty and
         every sender is gone, DecodeError for a message that is not well-formed (the next call
-        works), IpcIOError when the system refuses (that message may be lost), ClosedError after `close`, also when `close`
-        is called by another thread during the wait.
+        works), IpcIOError when the system refuses (that message may be lost), ClosedError after
+        `close`, also when another thread calls it during the wait.
         """
 
     def fileno(self) -> int | None:

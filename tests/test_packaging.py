@@ -37,7 +37,7 @@ def wheels(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     for package, folder in FOLDERS.items():
         target = tmp_path_factory.mktemp(package)
         subprocess.run(
-            [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", target, folder],
+            [sys.executable, *"-m build --wheel --no-isolation --outdir".split(), target, folder],
             check=True, capture_output=True, timeout=120,
         )  # fmt: skip
         (built[package],) = target.glob("*.whl")

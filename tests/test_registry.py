@@ -97,8 +97,7 @@ def test_several_and_none_for_the_platform(site: Path, monkeypatch: pytest.Monke
     [
         ("broken", "raise ImportError('no such library')", "no such library"),
         ("hookless", "", "ipc_core_backend"),
-        ("future", "from ipc_core.spi import Backend, hookimpl\nclass B(Backend): spi_version = 99; "
-         "name = 'future'\n@hookimpl\ndef ipc_core_backend(): return B()", "SPI version 99"),
+        ("future", GOOD.format(name="future", body="spi_version = 99"), "SPI version 99"),
         ("liar", GOOD.format(name="other", body=""), "calls itself 'other'"),
         ("notone", "from ipc_core.spi import hookimpl\n@hookimpl\ndef ipc_core_backend(): return 7",
          "SPI version None"),
