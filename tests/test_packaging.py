@@ -20,6 +20,7 @@ FOLDERS = {
     "ipc_backend_inprocess": REPO / "backends/inprocess",
     "ipc_backend_tcp": REPO / "examples/backend-plugin",
 }
+BUILD = ["-m", "build", "--wheel", "--no-isolation", "--outdir"]
 KIT = "-m pytest -q -p ipc_core.testing.plugin --pyargs ipc_core.testing.suite --ipc-backend"
 FIVE_LINES = """\
 from ipc_core.testing import BackendConformance
@@ -37,7 +38,7 @@ def wheels(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     for package, folder in FOLDERS.items():
         target = tmp_path_factory.mktemp(package)
         subprocess.run(
-            [sys.executable, *"-m build --wheel --no-isolation --outdir".split(), target, folder],
+            [sys.executable, *BUILD, target, folder],
             check=True, capture_output=True, timeout=120,
         )  # fmt: skip
         (built[package],) = target.glob("*.whl")
