@@ -84,6 +84,22 @@ def demo(
         return _fail(str(error), 1)
 
 
+@app.command()
+def backends() -> int:
+    """List the installed backends: what they can do, whether they work here, which is chosen."""
+    from ipc_core.inspection import show_backends
+
+    return show_backends()
+
+
+@app.command()
+def doctor() -> int:
+    """Show the limits of this system that programs run into. Exit status 1 if one is too low."""
+    from ipc_core.inspection import show_limits
+
+    return show_limits()
+
+
 def _fail(text: str, status: int) -> int:
     print(f"{PROGRAM}: {' '.join(text.split())}", file=sys.stderr)
     return status

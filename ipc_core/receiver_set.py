@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any, Union
 
 from ipc_core.attachable import Gone
 from ipc_core.channel import IpcBytesReceiver, IpcReceiver, OpaqueIpcReceiver, check_timeout
-from ipc_core.errors import ClosedError, Empty, ForeignHandleError, IpcError, MovedError
+from ipc_core.errors import ClosedError, Empty, IpcError, MovedError
+from ipc_core.joined_sets import JoinedSets
 from ipc_core.message import close_all
 from ipc_core.spi import Attachment, Backend, Buffer
 
@@ -18,6 +19,9 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
 AnyReceiver = Union[IpcReceiver[Any], IpcBytesReceiver, OpaqueIpcReceiver]
+
+
+_REMEMBERED = 64
 
 
 class IpcMessage:
@@ -101,16 +105,18 @@ IpcSelectionResult = Union[MessageReceived, ChannelClosed]
 class IpcReceiverSet:
     """Owns receivers and tells which have messages. Safe to use from several threads.
 
-    Ids count up from 0 and are never used again.
+    Ids count up from 0 and are never used again. The receivers may be of several backends, but
+    then each wait costs a thread.
     """
 
     def __init__(self) -> None:
-        self._handle: Any = None
-        self._backend: Backend | None = None
-        self._has_handle = threading.Event()
+        self._sets: Any = JoinedSets()
+        self._first_added = threading.Event()
         self._lock = threading.Lock()
         self._next_id = 0
-        self._members: dict[int, type[AnyReceiver]] = {}
+        self._members: dict[int, tuple[type[AnyReceiver], Backend]] = {}
+        # A select that another thread runs may still return a message of a removed receiver.
+        self._removed: dict[int, tuple[type[AnyReceiver], Backend]] = {}
 
     @classmethod
     def new(cls) -> IpcReceiverSet:
@@ -123,29 +129,28 @@ class IpcReceiverSet:
         Raises MovedError or ClosedError for a receiver that is not yours any more.
         """
         with self._lock:
-            handle = receiver._owned()
-            if self._handle is None:
-                self._backend = receiver._backend
-                self._handle = self._backend.receiver_set()
-                self._has_handle.set()
-            elif receiver._backend is not self._backend:
-                raise ForeignHandleError("the receivers of one set must share a backend")
             id = self._next_id
-            self._handle.add(handle, id)
+            self._members[id] = type(receiver), receiver._backend
+            try:
+                self._sets.add(receiver._backend, receiver._owned(), id)
+            except BaseException:
+                del self._members[id]
+                raise
             self._next_id += 1
-            self._members[id] = type(receiver)
+            self._first_added.set()
             receiver._retire(MovedError, f"was added to a receiver set, as {id}")
             return id
 
     def remove(self, id: int) -> AnyReceiver:
         """Give a receiver back, with what it holds. Raises KeyError for an id not in the set."""
         with self._lock:
-            kind = self._members[id]
-            handle = self._handle.remove(id)
+            kind, backend = self._removed[id] = self._members[id]
+            if len(self._removed) > _REMEMBERED:
+                del self._removed[next(iter(self._removed))]
+            handle = self._sets.remove(backend, id)
             del self._members[id]
-            self._handle.wake()  # a select on a set that is now empty has to raise
-            assert self._backend is not None
-            return kind(handle, self._backend)
+            self._sets.wake()  # a select on a set that is now empty has to raise
+            return kind(handle, backend)
 
     def select(self) -> list[IpcSelectionResult]:
         """Wait for messages and closed channels; never returns an empty list.
@@ -154,7 +159,7 @@ class IpcReceiverSet:
         another thread closes the set.
         """
         while True:
-            if not self._members and type(self._handle) is not Gone:
+            if not self._members and type(self._sets) is not Gone:
                 raise ValueError("select() on an empty set would wait for ever")
             results = self.wait()
             if results:
@@ -183,27 +188,25 @@ class IpcReceiverSet:
         The list is empty when `timeout` seconds pass, and sometimes earlier.
         """
         timeout = check_timeout(timeout)
-        if self._handle is None:
-            self._has_handle.wait(timeout)
+        if not self._first_added.is_set():
+            self._first_added.wait(timeout)
             return []
-        return [self._result(*item) for item in self._handle.select(timeout)]
+        return [self._result(*item) for item in self._sets.select(timeout)]
 
     def close(self) -> None:
         """Close the set and its receivers; a `select` in another thread raises ClosedError."""
         with self._lock:
-            handle, self._handle = self._handle, Gone(ClosedError, "this receiver set is closed")
+            sets, self._sets = self._sets, Gone(ClosedError, "this receiver set is closed")
             self._members.clear()
-            self._has_handle.set()
-        if handle is not None and type(handle) is not Gone:
-            handle.close()
+            self._first_added.set()
+        sets.close()
 
     def _result(self, id: int, data: Any, attachments: Sequence[Attachment]) -> IpcSelectionResult:
         if data is None:
             self._members.pop(id, None)
             return ChannelClosed(id)
-        assert self._backend is not None
-        kind = self._members.get(id, IpcReceiver)
-        return MessageReceived(id, IpcMessage(data, attachments, kind._unpack, self._backend))
+        kind, backend = self._members.get(id) or self._removed[id]
+        return MessageReceived(id, IpcMessage(data, attachments, kind._unpack, backend))
 
     def __len__(self) -> int:
         return len(self._members)
@@ -215,5 +218,5 @@ class IpcReceiverSet:
         self.close()
 
     def __repr__(self) -> str:
-        state = f" ({self._handle})" if type(self._handle) is Gone else ""
+        state = f" ({self._sets})" if type(self._sets) is Gone else ""
         return f"<IpcReceiverSet of {len(self)}{state}>"

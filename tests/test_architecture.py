@@ -21,7 +21,8 @@ LAYERS = [
     {"discovery", "message", "codecs", "codecs.pickled"},
     {"registry", "attachable", "plugins", "aio"},
     {"channel"},
-    {"shared_memory", "one_shot_server", "receiver_set"},
+    {"shared_memory", "one_shot_server", "joined_sets"},
+    {"receiver_set"},
     {"router"},
 ]
 

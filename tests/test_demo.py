@@ -207,7 +207,9 @@ def test_help_without_arguments() -> None:
 
 
 PAUSED = """
+import signal
 import sys
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a runner may have had it ignored
 from ipc_core import __main__
 from ipc_core.demo.job import Job
 

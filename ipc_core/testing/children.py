@@ -43,7 +43,7 @@ class Children:
 
         Returns a `multiprocessing.Process`.
         """
-        if not hasattr(os, "fork"):
+        if sys.platform == "win32" or not hasattr(os, "fork"):
             pytest.skip("this system has no fork")
         from multiprocessing import get_context
 

@@ -1,0 +1,71 @@
+"""Shows what is installed and what limits apply: `ipc-core backends` and `ipc-core doctor`."""
+
+from __future__ import annotations
+
+from rich.console import Console
+from rich.table import Table
+
+from ipc_core import plugins, registry
+from ipc_core.errors import NoBackendError
+from ipc_core.spi import Backend
+
+
+def show_backends() -> int:
+    """Print a row for each installed plugin, also for those that cannot be used."""
+    table = Table()
+    for heading in ("backend", "distribution", "capabilities", "usable"):
+        table.add_column(heading)
+    for plugin in plugins.installed():
+        table.add_row(
+            plugin.name,
+            f"{plugin.distribution} {plugin.version}",
+            _capabilities(plugin.backend),
+            "yes" if plugin.reason is None else f"no: {plugin.reason}",
+        )
+    console = _console()
+    console.print(table)
+    try:
+        name, setting = registry.chosen()
+        registry.backend(name)
+    except NoBackendError as error:
+        console.print(f"none can be used: {error}")
+    else:
+        console.print(f"{name} is chosen, by {_explained(setting)}")
+    return 0
+
+
+def show_limits() -> int:
+    """Print the limits that matter to the chosen backend, with a hint for each too low; return 1
+    if there is one. Raises NoBackendError when no backend can be used."""
+    backend = registry.backend()
+    table = Table(title=f"limits of the {backend.name} backend")
+    for heading in ("limit", "here", "hint"):
+        table.add_column(heading)
+    findings = list(backend.checkup())
+    for subject, value, hint in findings:
+        table.add_row(subject, value, hint or "fine")
+    console = _console()
+    if findings:
+        console.print(table)
+    else:
+        console.print(f"the {backend.name} backend depends on no limit of this system")
+    return 1 if any(hint for _, _, hint in findings) else 0
+
+
+def _console() -> Console:
+    return Console(markup=False, highlight=False, soft_wrap=True)
+
+
+def _capabilities(backend: Backend | None) -> str:
+    if backend is None:
+        return ""
+    names = [flag.name or "" for flag in type(backend.capabilities) if flag in backend.capabilities]
+    return ", ".join(name.lower().replace("_", " ") for name in names)
+
+
+def _explained(setting: str) -> str:
+    if setting == registry.ENVIRONMENT_VARIABLE:
+        return f"the variable {setting}"
+    if setting == "platform":
+        return "this platform"
+    return "being the only one installed"

@@ -1,0 +1,83 @@
+"""Receiver sets of several backends, waited for as one."""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+from ipc_core.spi import Backend, OsIpcReceiver, OsIpcReceiverSet
+
+
+class JoinedSets:
+    """One set for each backend that its receivers come from.
+
+    With one backend, which is what nearly every program has, it only passes calls on. With
+    several, a wait takes a thread for each but one; whoever has a result wakes the others.
+    """
+
+    def __init__(self) -> None:
+        self._parts: dict[str, OsIpcReceiverSet] = {}
+        self._left_over: list[Any] = []
+
+    def add(self, backend: Backend, receiver: OsIpcReceiver, id: int) -> None:
+        """See OsIpcReceiverSet.add."""
+        part = self._parts.get(backend.name)
+        if part is None:
+            part = backend.receiver_set()
+        part.add(receiver, id)
+        if backend.name not in self._parts:
+            self._parts = {**self._parts, backend.name: part}  # a running select keeps its own
+            self.wake()
+
+    def remove(self, backend: Backend, id: int) -> OsIpcReceiver:
+        """See OsIpcReceiverSet.remove."""
+        return self._parts[backend.name].remove(id)
+
+    def select(self, timeout: float | None) -> list[Any]:
+        """See OsIpcReceiverSet.select."""
+        parts = list(self._parts.values())
+        if len(parts) == 1 and not self._left_over:
+            return list(parts[0].select(timeout))
+        ready, self._left_over = self._left_over, []
+        for part in parts:
+            ready += part.select(0)
+        return ready if ready or timeout == 0 else self._wait(parts, timeout)
+
+    def _wait(self, parts: list[OsIpcReceiverSet], timeout: float | None) -> list[Any]:
+        errors: list[BaseException] = []
+
+        def wait(part: OsIpcReceiverSet) -> None:
+            try:
+                self._left_over += part.select(timeout)
+            except BaseException as error:
+                errors.append(error)
+            finally:
+                for other in parts:
+                    if other is not part:
+                        other.wake()
+
+        helpers = [threading.Thread(target=wait, args=(part,), daemon=True) for part in parts[1:]]
+        for helper in helpers:
+            helper.start()
+        try:
+            wait(parts[0])
+        finally:
+            for helper in helpers:
+                helper.join()
+        if errors:
+            raise errors[0]
+        ready, self._left_over = self._left_over, []
+        return ready
+
+    def wake(self) -> None:
+        """See OsIpcReceiverSet.wake."""
+        for part in self._parts.values():
+            part.wake()
+
+    def close(self) -> None:
+        """See OsIpcReceiverSet.close."""
+        for part in self._parts.values():
+            part.close()
+        for _, _, attachments in self._left_over:
+            for attachment in attachments:
+                attachment.close()

@@ -1,0 +1,131 @@
+"""Receiver sets over several backends at once."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+import ipc_core
+from ipc_core import ChannelClosed, Empty, IpcReceiverSet, MessageReceived
+
+BACKENDS = ("unix", "inprocess")
+SOON = 20
+
+
+@pytest.fixture
+def mixed() -> Iterator[tuple[IpcReceiverSet, dict[int, ipc_core.IpcSender[Any]]]]:
+    """A set with a receiver of each backend, and their senders by id."""
+    senders = {}
+    with IpcReceiverSet() as group:
+        for backend in BACKENDS:
+            tx, rx = ipc_core.channel(backend=backend)
+            senders[group.add(rx)] = tx
+        yield group, senders
+        for tx in senders.values():
+            tx.close()
+
+
+Mixed = tuple[IpcReceiverSet, dict[int, ipc_core.IpcSender[Any]]]
+
+
+def test_what_is_there_is_returned(mixed: Mixed) -> None:
+    group, senders = mixed
+    for id, tx in senders.items():
+        tx.send(f"for {id}")
+    got = {}
+    while len(got) < len(senders):
+        for result in group.select():
+            assert isinstance(result, MessageReceived)
+            got[result.id] = result.message.to()
+    assert got == {id: f"for {id}" for id in senders}
+    with pytest.raises(Empty):
+        group.try_select()
+    with pytest.raises(Empty):
+        group.try_select_timeout(0.02)
+
+
+@pytest.mark.parametrize("which", range(len(BACKENDS)))
+def test_a_wait_ends_when_any_of_them_has_something(mixed: Mixed, which: int) -> None:
+    group, senders = mixed
+    id = list(senders)[which]
+    for i in range(50):
+        timer = threading.Thread(target=senders[id].send, args=(i,))
+        timer.start()
+        (result,) = group.select()
+        timer.join()
+        assert isinstance(result, MessageReceived)
+        assert (result.id, result.message.to()) == (id, i)
+    assert threading.active_count() == 1
+
+
+def test_disconnects_and_removal(mixed: Mixed) -> None:
+    group, senders = mixed
+    first, second = senders
+    senders[first].close()
+    assert group.select() == [ChannelClosed(first)]
+    with group.remove(second) as receiver:
+        senders[second].send("back")
+        assert isinstance(receiver, ipc_core.IpcReceiver)
+        assert receiver.recv() == "back"
+    with pytest.raises(ValueError, match="empty"):
+        group.select()
+
+
+def test_a_receiver_of_another_backend_is_added_during_a_wait() -> None:
+    tx, rx = ipc_core.channel(backend="unix")
+    other_tx, other_rx = ipc_core.channel(backend="inprocess")
+    with IpcReceiverSet() as group, tx, other_tx:
+        group.add(rx)
+        results: list[Any] = []
+        waiting = threading.Thread(target=lambda: results.extend(group.select()))
+        waiting.start()
+        id = group.add(other_rx)
+        other_tx.send("seen")
+        waiting.join(SOON)
+        assert not waiting.is_alive()
+        assert [(r.id, r.message.to()) for r in results] == [(id, "seen")]
+
+
+def test_close_ends_a_wait(mixed: Mixed) -> None:
+    group, _ = mixed
+    errors: list[type] = []
+
+    def wait() -> None:
+        try:
+            group.select()
+        except ipc_core.ClosedError as error:
+            errors.append(type(error))
+
+    waiting = threading.Thread(target=wait)
+    waiting.start()
+    group.close()
+    waiting.join(SOON)
+    assert errors == [ipc_core.ClosedError]
+
+
+def test_ctrl_c_loses_no_message(mixed: Mixed, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What helpers received when the wait of this thread was interrupted comes later."""
+    group, senders = mixed
+    first_part = next(iter(group._sets._parts.values()))
+    real, calls = first_part.select, 0
+
+    def interrupted(timeout: float | None, limit: int = 64) -> Any:
+        nonlocal calls
+        calls += 1
+        if timeout is None:
+            for id, tx in senders.items():
+                tx.send(id)
+            raise KeyboardInterrupt
+        return real(timeout, limit)
+
+    monkeypatch.setattr(first_part, "select", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        group.select()
+    monkeypatch.undo()
+    got = set()
+    while len(got) < len(senders):
+        got |= {r.message.to() for r in group.select() if isinstance(r, MessageReceived)}
+    assert got == set(senders)
