@@ -75,18 +75,17 @@ class Bag(ExitStack):
 
     def allow_descriptors(self, count: int) -> None:
         """Let this process open so many; skips the test if the system does not let it."""
-        if sys.platform == "win32":
-            return
-        try:
-            from resource import RLIMIT_NOFILE, getrlimit, setrlimit
-        except ImportError:
-            return
-        soft, hard = getrlimit(RLIMIT_NOFILE)
-        if 0 <= hard < count:
-            pytest.skip(f"only {hard} open files are allowed, {count} are needed")
-        if 0 <= soft < count:
-            setrlimit(RLIMIT_NOFILE, (count, hard))
-            self.callback(setrlimit, RLIMIT_NOFILE, (soft, hard))
+        if sys.platform != "win32":
+            try:
+                from resource import RLIMIT_NOFILE, getrlimit, setrlimit
+            except ImportError:
+                return
+            soft, hard = getrlimit(RLIMIT_NOFILE)
+            if 0 <= hard < count:
+                pytest.skip(f"only {hard} open files are allowed, {count} are needed")
+            if 0 <= soft < count:
+                setrlimit(RLIMIT_NOFILE, (count, hard))
+                self.callback(setrlimit, RLIMIT_NOFILE, (soft, hard))
 
     def thread(self, target: Callable[..., Any], *args: Any) -> Worker:
         """Run a function in a thread; `result()` waits for it and raises what it raised."""
