@@ -8,14 +8,14 @@ import threading
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+import anyio
+import anyio.lowlevel
 import pytest
 
 from ipc_core import BrokenChannelError, DecodeError, MovedError
 from ipc_core.spi import Backend, Capability
 from ipc_core.testing.bag import Bag
 from ipc_core.testing.marks import each_test
-
-anyio = pytest.importorskip("anyio", reason="streams need ipc-core[async]")
 
 CANCELLATIONS = 10_000
 SOON = 20
