@@ -21,7 +21,9 @@ endif
 
 # This interpreter only, without making environments.
 quick: $(VENV)/installed
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest backends tests --ignore tests/test_packaging.py --ignore tests/test_kit_catches.py
+	$(BIN)/python -m pytest --pyargs ipc_core.testing.suite --ipc-backend unix
+	$(BIN)/python -m pytest --pyargs ipc_core.testing.suite --ipc-backend inprocess
 
 lint: $(VENV)/installed
 	$(BIN)/tox run -e lint,types
@@ -33,7 +35,7 @@ bench: $(VENV)/installed
 clean:
 	rm -rf $(VENV) .tox .mypy_cache .ruff_cache .pytest_cache .hypothesis
 
-$(VENV)/installed: pyproject.toml backends/unix/pyproject.toml backends/inprocess/pyproject.toml .ci/constraints.txt
+$(VENV)/installed: pyproject.toml backends/*/pyproject.toml .ci/constraints.txt
 	$(PYTHON) -m venv $(VENV)
-	$(PIP) install -e '.[async,cli,testing]' -e backends/unix -e backends/inprocess tox
+	$(PIP) install -e '.[async,cli,testing]' -e backends/unix -e backends/inprocess tox trio
 	touch $@
