@@ -28,6 +28,7 @@ class Interrupted:
         self._second = second
         self.second: Any = None
         previous = sys.gettrace()
+        sys._getframe().f_trace_opcodes = True  # Python 3.12 wants to know before settrace
         sys.settrace(self._trace)
         try:
             self.first = outcome(first)
