@@ -18,6 +18,8 @@ class Flag:
         return self._event.fd
 
     def set(self, raised: bool) -> None:
+        if self._event.fd < 0:
+            return  # whoever waited for it has gone
         if raised:
             os.eventfd_write(self._event.fd, 1)
             return
