@@ -259,4 +259,5 @@ def run_machine(backend: str, max_examples: int = 60, steps: int = 40) -> None:
         max_examples=max_examples, stateful_step_count=steps, deadline=None, database=None,
         suppress_health_check=list(hypothesis.HealthCheck),
     )  # fmt: skip
-    run_state_machine_as_test(Machine, settings=settings)
+    run: Any = run_state_machine_as_test  # typed in some versions of Hypothesis only
+    run(Machine, settings=settings)
