@@ -34,7 +34,9 @@ class Children:
             function.__qualname__,
             *args,
         ]
-        child = subprocess.Popen(command, stdin=subprocess.DEVNULL)
+        # It finds the function's module where this process does.
+        environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+        child = subprocess.Popen(command, stdin=subprocess.DEVNULL, env=environment)
         self._started.append(child)
         return child
 

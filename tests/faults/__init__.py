@@ -1,0 +1,100 @@
+"""Faults injected many times over, and what came of them: `python -m faults` from `tests`.
+
+Each module here declares scenarios with `@fault`. A few runs of each are a test; the full number
+fills the table in docs/reliability.md.
+"""
+
+from __future__ import annotations
+
+import gc
+import importlib
+import os
+import pkgutil
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from ipc_core.testing.plugin import descriptors
+from ipc_core.testing.states import wait_until
+
+
+class Outcome:
+    """What a scenario saw. `lost` counts messages that were accepted and never arrived; `worst`
+    is the longest wait, in seconds."""
+
+    def __init__(self, runs: int) -> None:
+        self.runs = runs
+        self.lost = 0
+        self.leaked = 0
+        self.worst = 0.0
+
+    @contextmanager
+    def waiting(self) -> Iterator[None]:
+        """Time a wait that a fault may prolong."""
+        started = time.monotonic()
+        yield
+        self.worst = max(self.worst, time.monotonic() - started)
+
+
+class Fault:
+    """One scenario: what is done, how often for the table, and the longest wait it may cause."""
+
+    def __init__(
+        self, text: str, runs: int, within: float, inject: Callable[[Outcome], None]
+    ) -> None:
+        self.text = text
+        self.runs = runs
+        self.within = within
+        self._inject = inject
+
+    def run(self, runs: int) -> Outcome:
+        """Inject it so many times. Raises AssertionError when something other than a loss, a
+        leak or a delay went wrong."""
+        outcome = Outcome(runs)
+        before = _resources()
+        self._inject(outcome)
+        gc.collect()
+        try:
+            wait_until(lambda: _resources() == before, "what was used is given back", 5)
+        except TimeoutError:
+            outcome.leaked = sum(
+                abs(now - then) for now, then in zip(_resources(), before, strict=True)
+            )
+        return outcome
+
+    def __str__(self) -> str:
+        return self._inject.__name__
+
+
+FAULTS: list[Fault] = []
+
+
+def fault(
+    text: str, *, runs: int, within: float
+) -> Callable[[Callable[[Outcome], None]], Callable[[Outcome], None]]:
+    """Declare a scenario. It does `outcome.runs` runs, and counts in `outcome`."""
+
+    def declare(inject: Callable[[Outcome], None]) -> Callable[[Outcome], None]:
+        FAULTS.append(Fault(text, runs, within, inject))
+        return inject
+
+    return declare
+
+
+def load() -> list[Fault]:
+    """Import every module of scenarios."""
+    if not FAULTS:
+        for module in pkgutil.iter_modules(__path__):
+            if module.name != "__main__":
+                importlib.import_module(f"{__name__}.{module.name}")
+    return FAULTS
+
+
+def _resources() -> tuple[int, ...]:
+    """Descriptors, mappings of ours, threads, and servers' folders of this process."""
+    maps = Path("/proc/self/maps").read_text().count("memfd:ipc")
+    folders = [name for name in os.listdir(tempfile.gettempdir()) if name.startswith("ipc-")]
+    return descriptors(), maps, threading.active_count(), len(folders)
