@@ -69,7 +69,12 @@ class Attachable:
 
     def __reduce__(self) -> tuple[Any, ...]:
         self._owned()
-        return __newobj__, (type(self),), attach(self)
+        slot = attach(self)
+        if slot is None:
+            from ipc_core.spawning import hand_over
+
+            return hand_over(self)
+        return __newobj__, (type(self),), slot
 
     def __setstate__(self, slot: int) -> None:
         handle, backend = take(slot, self._kind, self)

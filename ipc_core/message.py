@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
 from ipc_core.spi import (
     Attachment,
@@ -116,11 +116,12 @@ def decode(codec: Codec, backend: Backend, data: Buffer, attachments: Sequence[A
             inbox.close()
 
 
-def attach(obj: Attachable) -> int:
-    """Give an endpoint or region its slot in the message that is being encoded."""
+def attach(obj: Attachable) -> int | None:
+    """Give an endpoint or region its slot in the message that is being encoded; None outside a
+    message."""
     embedded = _thread.calls.encoding
     if embedded is None:
-        _refuse(obj)
+        return None
     embedded.append(obj)
     return len(embedded) - 1
 
@@ -141,8 +142,3 @@ def take(slot: int, kind: Kind, owner: Attachable) -> tuple[Any, Backend]:
 def close_all(attachments: Any) -> None:
     for attachment in attachments:
         attachment.close()
-
-
-def _refuse(obj: Attachable) -> NoReturn:
-    name = type(obj).__name__
-    raise TypeError(f"this {name} can only travel in a message: tx.send(...) it")

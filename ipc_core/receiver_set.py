@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Union
 from ipc_core.attachable import Gone
 from ipc_core.channel import IpcBytesReceiver, IpcReceiver, OpaqueIpcReceiver, check_timeout
 from ipc_core.errors import ClosedError, Empty, IpcError, MovedError
+from ipc_core.forking import BriefLock, mend_after_fork
 from ipc_core.joined_sets import JoinedSets
 from ipc_core.message import close_all
 from ipc_core.spi import Attachment, Backend, Buffer
@@ -112,11 +113,12 @@ class IpcReceiverSet:
     def __init__(self) -> None:
         self._sets: Any = JoinedSets()
         self._first_added = threading.Event()
-        self._lock = threading.Lock()
+        self._lock = BriefLock()
         self._next_id = 0
         self._members: dict[int, tuple[type[AnyReceiver], Backend]] = {}
         # A select that another thread runs may still return a message of a removed receiver.
         self._removed: dict[int, tuple[type[AnyReceiver], Backend]] = {}
+        mend_after_fork(self)
 
     @classmethod
     def new(cls) -> IpcReceiverSet:
@@ -200,6 +202,11 @@ class IpcReceiverSet:
             self._members.clear()
             self._first_added.set()
         sets.close()
+
+    def after_fork(self) -> None:
+        added, self._first_added = self._first_added, threading.Event()
+        if added.is_set():
+            self._first_added.set()
 
     def _result(self, id: int, data: Any, attachments: Sequence[Attachment]) -> IpcSelectionResult:
         if data is None:

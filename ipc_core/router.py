@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import threading
 import weakref
 from collections.abc import Callable
@@ -10,6 +9,7 @@ from queue import Queue
 from typing import TYPE_CHECKING, Any
 
 from ipc_core.errors import ClosedError, Disconnected
+from ipc_core.forking import BriefLock, mend_after_fork
 from ipc_core.receiver_set import AnyReceiver, ChannelClosed, IpcReceiverSet, IpcSelectionResult
 
 if TYPE_CHECKING:
@@ -26,14 +26,20 @@ class Router:
     `threading.excepthook`; the route goes on with the next message. Callbacks may use the router,
     also to shut it down. Dropping the router shuts it down.
 
-    A child made by `os.fork` has the router without its routes, which stay with the parent.
+    A child made by `os.fork` has the router without its routes: they stay with the parent, and
+    their functions are neither called nor dropped in the child.
     """
 
     def __init__(self) -> None:
         self._renew()
+        mend_after_fork(self, last=True)
+
+    def after_fork(self) -> None:
+        self._finalizer.detach()
+        self._loop.leave_to_parent()
+        self._renew()
 
     def _renew(self) -> None:
-        self._pid = os.getpid()
         self._loop = _Loop()
         self._finalizer = weakref.finalize(self, self._loop.stop, _EXIT_SECONDS)
 
@@ -50,11 +56,11 @@ class Router:
         router shuts down. Then both functions are dropped. After `shutdown` the receiver is
         closed at once.
         """
-        return self._living().add(receiver, _Route(callback, on_close))
+        return self._loop.add(receiver, _Route(callback, on_close))
 
     def add_one_shot_route(self, receiver: AnyReceiver, callback: Callable[[Any], object]) -> int:
         """Like `add_route`, but for the first message only; later ones are discarded."""
-        return self._living().add(receiver, _Route(callback, None, once=True))
+        return self._loop.add(receiver, _Route(callback, None, once=True))
 
     def route_to_queue(self, receiver: AnyReceiver, queue: Queue[Any] | None = None) -> Queue[Any]:
         """Put each message into `queue`, or a new `queue.Queue`; return that queue.
@@ -71,18 +77,12 @@ class Router:
     def remove_route(self, id: int) -> AnyReceiver:
         """Give a receiver back, with what has not been handled. Its callback is dropped; it may
         still be running for an earlier message. Raises KeyError for a route that has ended."""
-        return self._living().remove(id)
+        return self._loop.remove(id)
 
     def shutdown(self) -> None:
         """End every route and the thread. When this returns no callback runs any more, except
         the one that called it. Calling it again does nothing."""
-        self._living().stop(None)
-
-    def _living(self) -> _Loop:
-        if self._pid != os.getpid():
-            self._finalizer.detach()
-            self._renew()
-        return self._loop
+        self._loop.stop(None)
 
     def __enter__(self) -> Self:
         return self
@@ -125,7 +125,7 @@ class _Loop:
     def __init__(self) -> None:
         self._set = IpcReceiverSet()
         self._routes: dict[int, _Route] = {}
-        self._lock = threading.RLock()
+        self._lock = BriefLock()
         self._thread: threading.Thread | None = None
         self._stopped = False
 
@@ -159,6 +159,11 @@ class _Loop:
         elif thread is not threading.current_thread():
             thread.join(timeout)
 
+    def leave_to_parent(self) -> None:
+        _left_to_parent.append(self._routes)
+        self._routes = {}
+        self._set.close()
+
     def _run(self) -> None:
         try:
             while not self._stopped:
@@ -188,6 +193,10 @@ class _Loop:
             routes, self._routes = self._routes, {}
         for route in routes.values():
             route.end()
+
+
+_left_to_parent: list[dict[int, _Route]] = []
+"""Keeps functions whose destructors are the parent's business."""
 
 
 def _reporting(call: Callable[[], object]) -> None:

@@ -32,6 +32,7 @@ from ipc_core.errors import (
     NotSupportedError,
     SerDeError,
 )
+from ipc_core.forking import BriefLock, mend_after_fork, unheld
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -245,6 +246,15 @@ class Backend:
         """Make a region with a copy of the data, or one of that many zero bytes."""
         raise self._lacks("shared memory")
 
+    def for_child(self, handle: Attachment) -> object:
+        """Something to pickle while multiprocessing starts a child, which `from_parent` there
+        turns into a second handle. This one stays as it is."""
+        raise self._lacks("way into another process")
+
+    def from_parent(self, parcel: Any) -> Attachment:
+        """The handle for what `for_child` returned in the parent."""
+        raise self._lacks("way into another process")
+
     def checkup(self) -> Iterable[Finding]:
         """The limits of this machine that matter to this backend, for `ipc-core doctor`."""
         return ()
@@ -288,6 +298,7 @@ __all__ = [
     "SPI_VERSION",
     "Attachment",
     "Backend",
+    "BriefLock",
     "BrokenChannelError",
     "Buffer",
     "Capability",
@@ -313,4 +324,6 @@ __all__ = [
     "OsIpcSharedMemory",
     "SerDeError",
     "hookimpl",
+    "mend_after_fork",
+    "unheld",
 ]

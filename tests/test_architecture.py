@@ -16,10 +16,12 @@ REPO = CORE.parent
 
 # A module may import what stands before it, never what stands after.
 LAYERS = [
-    {"errors"},
+    {"errors", "forking"},
     {"spi"},
     {"discovery", "message", "codecs", "codecs.pickled"},
-    {"registry", "attachable", "plugins", "aio"},
+    {"registry", "plugins", "aio"},
+    {"spawning"},
+    {"attachable"},
     {"channel"},
     {"shared_memory", "one_shot_server", "joined_sets"},
     {"receiver_set"},

@@ -40,7 +40,7 @@ class Children:
         self._started.append(child)
         return child
 
-    def fork(self, function: Callable[..., None], *args: str) -> Any:
+    def fork(self, function: Callable[..., object], *args: str) -> Any:
         """Run `function(*args)` in a fork of this process; skips the test where there is none.
 
         Returns a `multiprocessing.Process`.

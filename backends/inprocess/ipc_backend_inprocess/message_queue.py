@@ -6,7 +6,7 @@ from collections import deque
 from typing import Any
 
 from ipc_backend_inprocess.waiting import Listeners, notify_all
-from ipc_core.spi import Disconnected
+from ipc_core.spi import Disconnected, mend_after_fork
 
 Message = tuple[bytes, tuple[Any, ...]]
 
@@ -14,7 +14,7 @@ Message = tuple[bytes, tuple[Any, ...]]
 class MessageQueue:
     """The messages of one channel, who can add to them, and who waits for what."""
 
-    __slots__ = ("broken", "listeners", "messages", "senders", "watchers")
+    __slots__ = ("__weakref__", "broken", "listeners", "messages", "senders", "watchers")
 
     def __init__(self) -> None:
         self.messages: deque[Message] = deque()
@@ -26,6 +26,16 @@ class MessageQueue:
         """Whoever waits for messages or for the senders to go."""
         self.watchers: Listeners = deque()
         """Whoever waits for the receiver to go."""
+
+        mend_after_fork(self)
+
+    def after_fork(self) -> None:
+        """A forked child has a copy that nobody shares: no message must vanish in it."""
+        self.messages.clear()
+        self.senders = set()
+        self.broken = True
+        self.listeners.clear()
+        self.watchers.clear()
 
     def take(self) -> Message | None:
         """Return the next message, None if there is none yet.

@@ -59,13 +59,13 @@ def makes(kind: Kind) -> Callable[[Any], Any]:
     return declare
 
 
-def unpack(parsed: Frame, fds: Sequence[int]) -> list[Attachment]:
+def unpack(parsed: Frame, fds: list[int]) -> list[Attachment]:
     """Make handles of a frame's attachments from its descriptors; if one fails, none is leaked.
 
     Raises DecodeError when they do not fit together.
     """
     made: list[Attachment] = []
-    rest = list(fds)
+    start = 0
     try:
         if parsed.descriptors != len(fds):
             raise DecodeError(f"a frame came with {len(fds)} descriptors, not what it announces")
@@ -73,10 +73,11 @@ def unpack(parsed: Frame, fds: Sequence[int]) -> list[Attachment]:
             make = _MAKERS.get(kind)
             if make is None:
                 raise DecodeError(f"attachments of kind {kind} are not known here")
-            mine, rest = rest[:count], rest[count:]
+            mine = fds[start : start + count]
+            start += count
             made.append(make(mine, number))
     except BaseException:
-        close_fds(rest)
+        close_fds(fds[start:])
         for handle in made:
             handle.close()
         raise

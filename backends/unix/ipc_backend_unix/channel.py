@@ -16,14 +16,11 @@ from typing import ClassVar, NoReturn
 
 from ipc_backend_unix import frame, incoming
 from ipc_backend_unix.attachments import makes
-from ipc_backend_unix.descriptor_queue import QueueReader
 from ipc_backend_unix.descriptors import (
     ANCILLARY_SPACE,
-    Descriptor,
     Socket,
     adopt_socket,
     close_fds,
-    hangup_poll,
     pair,
     received_fds,
     unread,
@@ -38,6 +35,7 @@ from ipc_backend_unix.readiness import Flag, Readiness
 from ipc_backend_unix.send_line import SMALL, SendLine
 from ipc_core.spi import (
     Attachment,
+    BriefLock,
     Buffer,
     ClosedError,
     DecodeError,
@@ -236,7 +234,7 @@ class UnixReceiver(Exclusive):
         """Tell the end of the channel from a packet without a byte, which no sender here sends."""
         if self._closed:
             raise ClosedError("this receiver was closed by another thread")
-        if not hangup_poll(self.socket).poll(0) or unread(self.socket):
+        if unread(self.socket) or not wait({self.socket.fileno(): select.POLLRDHUP}, 0):
             raise DecodeError("an empty packet is not a message")
         raise Disconnected("every sender is gone")
 
@@ -273,14 +271,18 @@ class UnixReceiver(Exclusive):
             if self._closed:
                 raise ClosedError("this receiver is closed")
             if self._readiness is None:
-                self._readiness = Readiness(self.socket.fileno())
-                if self._log is not None:
-                    self._readiness.in_log.set(True)
+                self._readiness = Readiness(self.socket.fileno(), self._log is not None)
             return self._readiness.fileno()
 
     def when_ready(self, callback: Callable[[], object]) -> Callable[[], object]:
         """See OsIpcReceiver.when_ready."""
         raise NotSupportedError("wait for the descriptor that fileno() returns")
+
+    def after_fork(self) -> None:
+        super().after_fork()
+        self._lent = False
+        if self._readiness:
+            self._readiness.renew(self.socket.fileno(), self._log is not None)
 
     def _end_wait(self) -> None:
         try:
@@ -319,7 +321,7 @@ class UnixReceiver(Exclusive):
         self._lock.release()
 
 
-_readiness_lock = threading.RLock()
+_readiness_lock = BriefLock()
 
 
 @makes(Kind.SENDER)
@@ -335,15 +337,15 @@ def _make_receiver(fds: list[int], offset: int) -> UnixReceiver:
     if not 1 <= len(fds) <= 3:
         close_fds(fds)
         raise DecodeError(f"a receiver cannot have {len(fds)} descriptors")
-    log, queue = None, None
+    sock_fd, *log_fds = fds
     try:
-        sock = adopt_socket(fds.pop(0))
-        if fds:
-            memory = Descriptor(fds.pop(0))
-            if fds:
-                queue = QueueReader(adopt_socket(fds.pop(0)))
-            log = LogReader(memory, queue, offset)
+        sock = adopt_socket(sock_fd)
     except BaseException:
-        close_fds(fds)
+        close_fds(log_fds)
+        raise
+    try:
+        log = incoming.open_log(log_fds, offset) if log_fds else None
+    except BaseException:
+        sock.close()
         raise
     return UnixReceiver(sock, log)

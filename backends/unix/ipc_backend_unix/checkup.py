@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from ipc_backend_unix.descriptors import freeze_size, new_memory
-from ipc_backend_unix.one_shot_server import LONGEST_FOLDER
+from ipc_backend_unix.server_folder import LONGEST_FOLDER
 from ipc_core.spi import Finding, IpcError
 
 ENOUGH_FILES = 1024

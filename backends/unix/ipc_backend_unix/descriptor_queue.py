@@ -63,10 +63,15 @@ class QueueWriter:
 
 
 class QueueReader:
-    """Takes descriptors out, in the order in which they were put in."""
+    """Takes descriptors out, in the order in which they were put in.
+
+    An honest writer puts in a packet, and perhaps one that continues the queue, for at least one
+    descriptor. Nobody makes us read more than that, so a queue that is endless is found out.
+    """
 
     def __init__(self, sock: Socket) -> None:
         self.sock = sock
+        self._packets_left = 0
 
     def take(self, token: int, count: int) -> list[int]:
         """The `count` descriptors put in under `token`. Never waits: they went in first.
@@ -74,6 +79,7 @@ class QueueReader:
         Raises DecodeError when they are not there.
         """
         taken: list[int] = []
+        self._packets_left += 2 * count
         try:
             while len(taken) < count:
                 head, fds = self._packet()
@@ -96,14 +102,17 @@ class QueueReader:
         return taken
 
     def _packet(self) -> tuple[bytes, list[int]]:
+        if not self._packets_left:
+            _missing()
+        self._packets_left -= 1
         try:
             head, ancillary, flags, _ = self.sock.recvmsg(
                 SIZE.size, ANCILLARY_SPACE, socket.MSG_DONTWAIT
             )
-        except (BlockingIOError, ConnectionResetError):
+        except OSError:
             _missing()
         fds = received_fds(ancillary)
-        if flags & socket.MSG_CTRUNC or not head:
+        if flags & (socket.MSG_CTRUNC | socket.MSG_TRUNC) or not head:
             close_fds(fds)
             if flags & socket.MSG_CTRUNC:
                 raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))

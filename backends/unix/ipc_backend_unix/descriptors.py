@@ -25,6 +25,7 @@ _F_ADD_SEALS = 1033
 _F_GET_SEALS = 1034
 _F_SEAL_SHRINK = 2
 _F_SEAL_GROW = 4
+_SCM_PIDFD = 4
 _POLL_MAX = 2**31 - 1
 _DONTWAIT = int(socket.MSG_DONTWAIT)
 
@@ -68,13 +69,14 @@ def adopt_socket(fd: int) -> Socket:
     """Own a received descriptor. Raises DecodeError if it is not a socket of our kind."""
     found = Socket(fd)
     try:
+        found.getpeername()  # one that was never connected has no other end that could leave
         kind = found.getsockopt(socket.SOL_SOCKET, socket.SO_TYPE)
         family = found.getsockopt(socket.SOL_SOCKET, socket.SO_DOMAIN)
     except OSError:
         kind = family = -1
     if kind != socket.SOCK_SEQPACKET or family != socket.AF_UNIX:
         found.close()
-        raise DecodeError("an attached descriptor is not a unix SOCK_SEQPACKET socket")
+        raise DecodeError("an attached descriptor is not a connected unix SOCK_SEQPACKET socket")
     return found
 
 
@@ -106,15 +108,29 @@ def read_memory(fd: int, size: int, offset: int) -> bytes:
         fcntl.fcntl(fd, _F_GET_SEALS)
     except OSError as error:
         raise DecodeError(f"a payload's descriptor is not memory: {error}") from error
+    held = filled(fd)
+    if offset + size > held:
+        raise DecodeError(f"a payload of {size} bytes lies in memory of {held}")
+    return read_at(fd, offset, size)
+
+
+def filled(fd: int) -> int:
+    """How many bytes a memfd has, at most as many as take up memory."""
     status = os.fstat(fd)
-    if offset + size > status.st_size or size > status.st_blocks * 512:
-        raise DecodeError(f"a payload of {size} bytes lies in memory of {status.st_size}")
-    data = os.pread(fd, size, offset)
-    while len(data) < size:
-        more = os.pread(fd, size - len(data), offset + len(data))
-        if not more:
-            raise DecodeError("a payload's memory shrank while it was read")
-        data += more
+    return min(status.st_size, status.st_blocks * 512)
+
+
+def read_at(fd: int, offset: int, least: int, most: int = 0) -> bytes:
+    """Read at least so many bytes of a peer's memfd. Raises DecodeError if it does not let us."""
+    try:
+        data = os.pread(fd, max(least, most), offset)
+        while len(data) < least:
+            more = os.pread(fd, least - len(data), offset + len(data))
+            if not more:
+                raise DecodeError("a peer's memory shrank while it was read")
+            data += more
+    except OSError as error:
+        raise DecodeError(f"a peer's memory cannot be read: {error}") from error
     return data
 
 
@@ -145,11 +161,16 @@ def send_packet(sock: Socket, buffers: Sequence[Buffer], fds: Sequence[int] = ()
 
 
 def received_fds(ancillary: Sequence[tuple[int, int, bytes]]) -> list[int]:
-    """The descriptors that came with a packet; each belongs to the caller."""
-    fds = array.array("i")
+    """The descriptors that came with a packet; each belongs to the caller.
+
+    Who gave us a socket may have made it deliver a process descriptor with each packet as well.
+    """
+    fds, others = array.array("i"), array.array("i")
     for level, kind, data in ancillary:
-        if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
-            fds.frombytes(data[: len(data) - len(data) % fds.itemsize])
+        if level == socket.SOL_SOCKET and kind in (socket.SCM_RIGHTS, _SCM_PIDFD):
+            into = fds if kind == socket.SCM_RIGHTS else others
+            into.frombytes(data[: len(data) - len(data) % fds.itemsize])
+    close_fds([fd for fd in others if fd >= 0])
     return fds.tolist()
 
 

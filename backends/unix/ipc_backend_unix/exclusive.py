@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import threading
 
+from ipc_core.spi import BriefLock, mend_after_fork, unheld
+
 
 class Exclusive:
     """Something that one thread at a time uses, holding `_lock`, perhaps for a long wait.
@@ -17,6 +19,7 @@ class Exclusive:
         self._lock = threading.RLock()
         self._closed = False
         self._abandoned = False
+        mend_after_fork(self)
 
     def _end_wait(self) -> None:
         """Make the thread that holds the lock come back."""
@@ -39,6 +42,13 @@ class Exclusive:
                 self._abandoned = True
         self._reap()
 
+    def after_fork(self) -> None:
+        """In the child nobody waits: the threads that did are the parent's."""
+        self._lock = unheld(self._lock)
+        self._abandoned = False
+        if self._closed:
+            self._release_all()
+
     def _leave(self) -> None:
         """Give the lock back."""
         self._lock.release()
@@ -59,4 +69,4 @@ class Exclusive:
             self.close()
 
 
-_ending = threading.RLock()
+_ending = BriefLock()

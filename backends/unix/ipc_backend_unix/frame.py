@@ -71,6 +71,8 @@ def parse(data: memoryview) -> Frame:
         raise DecodeError("the peer does not speak this protocol")
     if version != VERSION or flags & ~_KNOWN:
         raise DecodeError(f"the peer speaks version {version} (flags {flags:#x}), not {VERSION}")
+    if flags & HOP and (flags != HOP or len(data) != HEADER_SIZE):
+        raise DecodeError("a hop is not a message at the same time")
     end = HEADER_SIZE + count * ENTRY_SIZE
     if end > len(data):
         raise DecodeError(f"a frame of {len(data)} bytes cannot describe {count} attachments")

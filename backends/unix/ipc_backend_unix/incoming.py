@@ -25,8 +25,11 @@ def message(parsed: Frame, fds: list[int]) -> tuple[bytes, list[Attachment]]:
     return data, unpack(parsed, fds)
 
 
-def open_log(fds: list[int]) -> LogReader:
-    """Start to read the log that a hop announces. Takes over the descriptors, also on errors."""
+def open_log(fds: list[int], offset: int = 0) -> LogReader:
+    """Start to read a log that a hop announces, or go on in one that came with its receiver.
+
+    Takes over the descriptors, also on errors.
+    """
     if len(fds) not in (1, 2):
         close_fds(fds)
         raise DecodeError(f"an overflow log cannot have {len(fds)} descriptors")
@@ -36,7 +39,7 @@ def open_log(fds: list[int]) -> LogReader:
     except BaseException:
         memory.close()
         raise
-    return LogReader(memory, queue)
+    return LogReader(memory, queue, offset)
 
 
 def from_log(log: LogReader, body: memoryview, token: int) -> tuple[bytes, list[Attachment]]:

@@ -17,12 +17,8 @@ from ipc_backend_unix.exclusive import Exclusive
 from ipc_backend_unix.overflow import SEND_BUFFER, set_send_buffer
 from ipc_backend_unix.readiness import Flag
 from ipc_backend_unix.send_line import SendLine
+from ipc_backend_unix.server_folder import TAKEN, WAITING, occupy, remove
 from ipc_core.spi import Attachment, Buffer, ClosedError, Empty, IpcError
-
-_WAITING = "waiting"
-_TAKEN = "taken"
-LONGEST_FOLDER = 60
-"""An address is at most 107 bytes long (unix(7)); a long TMPDIR is passed over."""
 
 _CREDENTIALS = struct.Struct("iII")
 
@@ -33,14 +29,14 @@ class UnixOneShotServer(Exclusive):
 
     def __init__(self) -> None:
         self._receiver: UnixReceiver | None = None
-        self._wake = Flag()
-        self.name = _new_folder()
+        self._pid = os.getpid()
         try:
+            self._wake = Flag()
             self._listener = Socket.new()
-            self._listener.bind(f"{self.name}/{_WAITING}")
-            self._listener.listen(0)
+            self.name = occupy(self._listener)
+        except IpcError:
+            raise
         except OSError as error:
-            _remove(self.name)
             raise translated(error) from error
         super().__init__()
 
@@ -84,6 +80,11 @@ class UnixOneShotServer(Exclusive):
             sock.close()
         raise ClosedError("this server is closed")
 
+    def after_fork(self) -> None:
+        """The folder is the parent's to remove."""
+        super().after_fork()
+        self._wake = Flag()
+
     def _end_wait(self) -> None:
         self._wake.set(True)
         if self._receiver is not None:
@@ -98,56 +99,43 @@ class UnixOneShotServer(Exclusive):
     def _stop_listening(self) -> None:
         if self._listener.fileno() >= 0:
             self._listener.close()
-            _remove(self.name)
+            if self._pid == os.getpid():
+                remove(self.name)
 
 
 def connect(name: str) -> UnixSender:
     """See Backend.connect. Renaming the socket claims it, so a second client finds nothing."""
-    sock = Socket.new()
     try:
-        os.rename(f"{name}/{_WAITING}", f"{name}/{_TAKEN}")
-        sock.connect(f"{name}/{_TAKEN}")
-        set_send_buffer(sock, SEND_BUFFER)
-    except (FileNotFoundError, NotADirectoryError, ConnectionRefusedError) as error:
+        return UnixSender(SendLine(_claim(name)))
+    except IpcError:
+        raise
+    except (
+        FileNotFoundError,
+        NotADirectoryError,
+        ConnectionRefusedError,
+        BlockingIOError,
+    ) as error:
         raise io_error(
             error.errno or 0, "no server waits under this name: it is gone, or has its client"
         ) from error
     except OSError as error:
         raise translated(error) from error
-    return UnixSender(SendLine(sock))
 
 
-def _new_folder() -> str:
-    """A fresh folder that only this user can enter."""
-    import tempfile  # slow to import, and a child that connects does without
-
-    bases = [
-        base
-        for base in (tempfile.gettempdir(), "/tmp", "/var/tmp")
-        if len(os.fsencode(base)) <= LONGEST_FOLDER
-    ]
-    failure = OSError(errno.ENAMETOOLONG, "no temporary folder has a short enough name")
-    for base in bases:
-        folder = os.path.join(base, f"ipc-{os.urandom(16).hex()}")
-        try:
-            os.mkdir(folder, 0o700)
-        except OSError as error:
-            failure = error
-        else:
-            return folder
-    raise io_error(failure.errno or 0, f"no temporary folder can be used: {failure}") from failure
-
-
-def _remove(folder: str) -> None:
-    for name in (_WAITING, _TAKEN):
-        try:
-            os.unlink(f"{folder}/{name}")
-        except OSError:
-            pass  # the other name is the one
+def _claim(name: str) -> Socket:
+    sock = Socket.new()
     try:
-        os.rmdir(folder)
-    except OSError:
-        pass  # somebody else cleans temporary folders
+        os.rename(f"{name}/{WAITING}", f"{name}/{TAKEN}")
+        sock.setblocking(False)  # whoever listens there may be a stranger with a full queue
+        sock.connect(f"{name}/{TAKEN}")
+        sock.setblocking(True)
+        if _peer_uid(sock) != os.geteuid():
+            raise io_error(errno.EACCES, "what waits under this name belongs to another user")
+        set_send_buffer(sock, SEND_BUFFER)
+    except BaseException:
+        sock.close()
+        raise
+    return sock
 
 
 def _peer_uid(sock: Socket) -> int:

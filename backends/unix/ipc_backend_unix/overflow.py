@@ -26,9 +26,11 @@ from ipc_backend_unix.descriptors import (
     Descriptor,
     Socket,
     after,
+    filled,
     freeze_size,
     hangup_poll,
     new_memory,
+    read_at,
     send_packet,
     unsent,
 )
@@ -110,6 +112,9 @@ class LogWriter:
                 missing -= written
         except BaseException:
             self._undo(size + _RECORD.size - missing)
+            if fds and self._queue:
+                self._queue.close()  # it holds what no record announces: another log goes on
+                self._queue = None
             raise
 
     def _undo(self, added: int) -> None:
@@ -162,34 +167,37 @@ class LogReader:
         self._chunk, self._chunk_start, self._at = b"", offset, 0
         try:
             self._size = freeze_size(memory.fd)
+            if self._size > filled(memory.fd):
+                raise DecodeError("an overflow log has holes")
         except BaseException:
             self.close()
             raise
 
     def next(self) -> tuple[bytes, int] | None:
-        """The next record's frame and token; None at the end of the log."""
-        start, end = self._at + _RECORD.size, len(self._chunk)
-        if start <= end:
+        """The next record's frame and token; None at the end of the log.
+
+        Raises DecodeError for a log without a message, which no sender announces. Whoever keeps
+        announcing those could keep a receiver busy for ever.
+        """
+        if self._load(_RECORD.size):
             size, token = _RECORD.unpack_from(self._chunk, self._at)
-            if size <= end - start:
+            if self._load(_RECORD.size + size):
+                start = self._at + _RECORD.size
                 self._at = start + size
                 return self._chunk[start : self._at], token
-        else:
-            size = 0
-        return self.next() if self._refill(_RECORD.size + size) else None
+        if not self.offset:
+            raise DecodeError("an overflow log holds no message")
+        return None
 
-    def _refill(self, wanted: int) -> bool:
-        """Read on from the next record; False if the log does not hold that much."""
+    def _load(self, wanted: int) -> bool:
+        """Have so much from the next record on in the chunk; False if the log ends before."""
+        if self._at + wanted <= len(self._chunk):
+            return True
         start = self.offset
         if wanted > self._size - start:
             return False
-        data = os.pread(self.memory.fd, max(wanted, _CHUNK), start)
-        while len(data) < wanted:
-            more = os.pread(self.memory.fd, wanted - len(data), start + len(data))
-            if not more:
-                raise DecodeError("an overflow log ends early")
-            data += more
-        self._chunk, self._chunk_start, self._at = data, start, 0
+        self._chunk = read_at(self.memory.fd, start, wanted, _CHUNK)
+        self._chunk_start, self._at = start, 0
         return True
 
     @property

@@ -9,17 +9,21 @@ from ipc_backend_unix.descriptors import Descriptor
 
 
 class Flag:
-    """A descriptor (eventfd) that polls readable while it is raised."""
+    """A descriptor (eventfd) that polls readable while it is raised.
+
+    It belongs to the process that made it: a forked child cannot raise its parent's.
+    """
 
     def __init__(self) -> None:
         self._event = Descriptor(os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK))
+        self._pid = os.getpid()
 
     def fileno(self) -> int:
         return self._event.fd
 
     def set(self, raised: bool) -> None:
-        if self._event.fd < 0:
-            return  # whoever waited for it has gone
+        if self._event.fd < 0 or self._pid != os.getpid():
+            return  # whoever waited for it has gone, or is another process
         if raised:
             os.eventfd_write(self._event.fd, 1)
             return
@@ -35,11 +39,21 @@ class Flag:
 class Readiness:
     """An epoll of a receiver's socket and of the flag that its log holds messages."""
 
-    def __init__(self, socket_fd: int) -> None:
-        self.in_log = Flag()
+    def __init__(self, socket_fd: int, in_log: bool) -> None:
         self._epoll = select.epoll(flags=select.EPOLL_CLOEXEC)
+        self._watch(socket_fd, in_log)
+
+    def _watch(self, socket_fd: int, in_log: bool) -> None:
+        self.in_log = Flag()
+        self.in_log.set(in_log)
         self._epoll.register(socket_fd, select.EPOLLIN)
         self._epoll.register(self.in_log.fileno(), select.EPOLLIN)
+
+    def renew(self, socket_fd: int, in_log: bool) -> None:
+        """Stop to share the flag and the epoll with the parent of this forked child."""
+        self.in_log.close()
+        renew_epoll(self._epoll)
+        self._watch(socket_fd, in_log)
 
     def fileno(self) -> int:
         return self._epoll.fileno()
@@ -47,3 +61,10 @@ class Readiness:
     def close(self) -> None:
         self._epoll.close()
         self.in_log.close()
+
+
+def renew_epoll(epoll: select.epoll) -> None:
+    """Put an epoll of this process, with nothing in it, under the same descriptor."""
+    fresh = select.epoll()
+    os.dup2(fresh.fileno(), epoll.fileno(), inheritable=False)
+    fresh.close()

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import itertools
 import select
-import threading
 from collections.abc import Sequence
 
 from ipc_backend_unix.channel import UnixReceiver
 from ipc_backend_unix.descriptors import acquire
 from ipc_backend_unix.errors import translated
 from ipc_backend_unix.exclusive import Exclusive
-from ipc_backend_unix.readiness import Flag
+from ipc_backend_unix.readiness import Flag, renew_epoll
 from ipc_core.spi import (
     Attachment,
+    BriefLock,
     Buffer,
     ClosedError,
     DecodeError,
@@ -47,7 +47,7 @@ class UnixReceiverSet(Exclusive):
         self._in_log: set[int] = set()
         self._turns: dict[int, int] = {}
         self._turn = itertools.count()
-        self._changing = threading.RLock()
+        self._changing = BriefLock()
 
     def add(self, receiver: OsIpcReceiver, id: int) -> None:
         """See OsIpcReceiverSet.add; the receiver's object stays the same."""
@@ -150,6 +150,19 @@ class UnixReceiverSet(Exclusive):
 
     def fileno(self) -> int:
         return self._epoll.fileno()
+
+    def after_fork(self) -> None:
+        """The kernel's epoll and flag are the parent's: the child's would change them."""
+        super().after_fork()
+        if self._closed:
+            return
+        renew_epoll(self._epoll)
+        self._flag.close()
+        self._flag = Flag()
+        self._ids = {member.socket.fileno(): id for id, member in self._members.items()}
+        for fd in (self._flag.fileno(), *self._ids):
+            self._epoll.register(fd, select.EPOLLIN)
+        self._flag.set(bool(self._in_log))
 
     def _end_wait(self) -> None:
         self._flag.set(True)

@@ -17,7 +17,7 @@ from ipc_backend_unix.descriptors import (
 from ipc_backend_unix.errors import translated
 from ipc_backend_unix.overflow import SEND_BUFFER, LogWriter, set_send_buffer
 from ipc_backend_unix.payload import PayloadPool
-from ipc_core.spi import Attachment, Buffer, ClosedError, IpcError
+from ipc_core.spi import Attachment, Buffer, ClosedError, IpcError, mend_after_fork, unheld
 
 SMALL = 8000
 """Payloads up to this are tried in the socket at once, without asking how full it is."""
@@ -41,6 +41,7 @@ class SendLine:
         self.log: LogWriter | None = None
         self._pool = PayloadPool()
         self._users = 1
+        mend_after_fork(self)
 
     def retain(self) -> None:
         with self.lock:
@@ -85,6 +86,14 @@ class SendLine:
         if not self._in_socket(buffers, size, lent):
             record = [frame.pack(0, lent.entries), *buffers]
             self.log = LogWriter(self.sock, record, lent.fds)
+
+    def after_fork(self) -> None:
+        """The log and the memory for payloads are the parent's, which goes on to write there."""
+        self.lock = unheld(self.lock)
+        log, self.log = self.log, None
+        if log is not None:
+            log.close()
+        self._pool.close()
 
     def _end_log(self) -> None:
         log, self.log = self.log, None

@@ -103,6 +103,10 @@ def _receive_region(fds: list[int], size: int) -> UnixSharedMemory:
     if not size:
         return UnixSharedMemory(_Region(None, 0))
     memory = Descriptor(fds[0])
-    if freeze_size(memory.fd) < size:
-        raise DecodeError(f"a region of {size} bytes is larger than its memory")
+    try:
+        if freeze_size(memory.fd) < size:
+            raise DecodeError(f"a region of {size} bytes is larger than its memory")
+    except BaseException:
+        memory.close()
+        raise
     return UnixSharedMemory(_Region(memory, size))

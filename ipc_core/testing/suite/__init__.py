@@ -1,11 +1,13 @@
 """The tests that every backend passes, as far as its capabilities go."""
 
+from ipc_core.testing.suite.test_bootstrap import TestBootstrap, TestBootstrapDeaths
 from ipc_core.testing.suite.test_bytes import TestBytes
 from ipc_core.testing.suite.test_channel import TestChannel
 from ipc_core.testing.suite.test_cross_process import TestCrossProcess
 from ipc_core.testing.suite.test_disconnect import TestDisconnect
 from ipc_core.testing.suite.test_embedding import TestEmbedding
 from ipc_core.testing.suite.test_errors import TestErrors
+from ipc_core.testing.suite.test_forks import TestForks, TestForksInProcess
 from ipc_core.testing.suite.test_machine import TestMachine
 from ipc_core.testing.suite.test_one_shot_server import TestOneShotServer
 from ipc_core.testing.suite.test_opaque import TestOpaque
@@ -40,12 +42,16 @@ from ipc_core.testing.suite.test_transport_waiting import TestTransportWaiting
 
 
 class BackendConformance(
+    TestBootstrap,
+    TestBootstrapDeaths,
     TestBytes,
     TestChannel,
     TestCrossProcess,
     TestDisconnect,
     TestEmbedding,
     TestErrors,
+    TestForks,
+    TestForksInProcess,
     TestOneShotServer,
     TestOpaque,
     TestReceiverSet,

@@ -1,0 +1,150 @@
+"""Forks in the middle of what other threads do."""
+
+from __future__ import annotations
+
+import os
+import threading
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import pytest
+
+from ipc_core import registry
+from ipc_core.spi import BrokenChannelError, Disconnected, Empty
+
+FORKS = 60
+EACH = 40
+SECONDS = 20
+
+
+@contextmanager
+def forked(work: Callable[[], object]) -> Iterator[None]:
+    """Run `work` in a forked child; after the block, wait for it and for its success."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # the threads are the point
+        pid = os.fork()
+    if pid == 0:
+        status = 1
+        try:
+            threading.Timer(SECONDS, os._exit, (2,)).start()
+            work()
+            status = 0
+        finally:
+            os._exit(status)
+    yield
+    assert os.waitpid(pid, 0)[1] == 0
+
+
+def test_locks_that_other_threads_hold_are_free_in_the_child() -> None:
+    backend = registry.backend("unix")
+    tx, rx = backend.channel()
+    members = backend.receiver_set()
+    server = backend.one_shot_server()
+    held = [tx._line.lock, rx._lock, members._lock, server._lock]  # type: ignore[attr-defined]
+    holding, leave = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        for lock in held:
+            lock.acquire()
+        holding.set()
+        leave.wait(SECONDS)
+        for lock in held:
+            lock.release()
+
+    thread = threading.Thread(target=hold)
+    thread.start()
+    holding.wait(SECONDS)
+
+    def work() -> None:
+        tx.send(b"from the child")
+        assert rx.recv(1)[0] == b"from the child"
+        assert list(members.select(0)) == []
+        with pytest.raises(Empty):
+            server.accept(0)
+        for end in (rx, tx, members, server):
+            end.close()
+
+    with forked(work):
+        pass
+    leave.set()
+    thread.join()
+    tx.send(b"still whole")
+    assert rx.recv(1)[0] == b"still whole"
+    for end in (tx, rx, members, server):
+        end.close()
+
+
+def test_forks_at_any_moment_of_sends_and_receives() -> None:
+    """Children send over what they inherit, and close it, while the parent's threads go on."""
+    backend = registry.backend("unix")
+    tx, rx = backend.channel()
+    large_tx, large_rx = backend.channel()
+    stop = threading.Event()
+    sent = [0]
+
+    def flood() -> None:
+        while not stop.is_set():
+            tx.send(b"parent %d" % sent[0], [large_tx] if sent[0] % 50 == 0 else ())
+            sent[0] += 1
+            if sent[0] % 20 == 0:
+                large_tx.send(bytes(100_000))
+
+    def drain() -> None:
+        with pytest.raises(Disconnected):
+            while True:
+                large_rx.recv(SECONDS)
+
+    seen: dict[bytes, int] = {}
+
+    def receive() -> None:
+        with pytest.raises(Disconnected):
+            while True:
+                data, attachments = rx.recv(SECONDS)
+                for attachment in attachments:
+                    attachment.close()
+                who, number = bytes(data).rsplit(b" ", 1)
+                assert seen.get(who, 0) == int(number), who
+                seen[who] = int(number) + 1
+
+    threads = [threading.Thread(target=target) for target in (flood, drain, receive)]
+    for thread in threads:
+        thread.start()
+    for fork in range(FORKS):
+
+        def work(fork: int = fork) -> None:
+            for number in range(EACH):
+                tx.send(b"child-%d %d" % (fork, number))
+            large_tx.send(bytes(100_000))
+            for end in (rx, large_rx, tx, large_tx):
+                end.close()
+
+        with forked(work):
+            pass
+    stop.set()
+    threads[0].join()
+    tx.close()
+    large_tx.close()
+    for thread in threads[1:]:
+        thread.join(SECONDS)
+        assert not thread.is_alive()
+    rx.close()
+    large_rx.close()
+    assert seen == {b"parent": sent[0]} | {b"child-%d" % fork: EACH for fork in range(FORKS)}
+
+
+def test_a_child_that_closes_its_receiver_breaks_nothing() -> None:
+    """Not even while a thread of the parent is in the middle of a receive."""
+    tx, rx = registry.backend("unix").channel()
+    got: list[bytes] = []
+    thread = threading.Thread(target=lambda: got.append(bytes(rx.recv(SECONDS)[0])))
+    thread.start()
+    with forked(rx.close):
+        pass
+    tx.send(b"arrives")
+    thread.join()
+    assert got == [b"arrives"]
+    rx.close()
+    with pytest.raises(BrokenChannelError):
+        tx.send(b"")
+    tx.close()

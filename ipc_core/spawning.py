@@ -1,0 +1,36 @@
+"""Endpoints and regions among the arguments of a multiprocessing.Process.
+
+While multiprocessing starts a child by spawn or forkserver it pickles the arguments and can hand
+over descriptors. The child gets copies; what the parent has stays as it is, as with fork.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Any
+
+from ipc_core import registry
+
+if TYPE_CHECKING:
+    from ipc_core.attachable import Attachable
+
+
+def hand_over(obj: Attachable) -> tuple[Any, ...]:
+    """What `__reduce__` returns outside a message.
+
+    Raises TypeError unless a child is being started, and NotSupportedError for a backend that
+    does not reach other processes.
+    """
+    context = sys.modules.get("multiprocessing.context")
+    if context is None or context.get_spawning_popen() is None:
+        raise TypeError(
+            f"this {type(obj).__name__} can only travel in a message, tx.send(...) it, or as an "
+            "argument of a multiprocessing.Process while that is started"
+        )
+    backend = obj._backend
+    return _take_over, (type(obj), backend.name, backend.for_child(obj._owned()))
+
+
+def _take_over(kind: type[Attachable], backend_name: str, parcel: Any) -> Attachable:
+    backend = registry.backend(backend_name)
+    return kind(backend.from_parent(parcel), backend)
