@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
-from typing import Any, Generic, TypeVar
+import math
+import time
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from ipc_core import registry
 from ipc_core.attachable import Gone
 from ipc_core.channel import IpcReceiver, check_timeout
 from ipc_core.codecs import default_codec
-from ipc_core.errors import ClosedError, MovedError
+from ipc_core.errors import ClosedError, Disconnected, Empty, MovedError
 from ipc_core.message import decode
 from ipc_core.spi import Backend
 
+if TYPE_CHECKING:
+    import subprocess
+    from multiprocessing.process import BaseProcess
+
 T = TypeVar("T")
+
+_CHILD_CHECK_SECONDS = 0.05
 
 
 class IpcOneShotServer(Generic[T]):
@@ -41,14 +49,23 @@ class IpcOneShotServer(Generic[T]):
         """What the client passes to `IpcSender.connect`."""
         return self._name
 
-    def accept(self, timeout: float | None = None) -> tuple[IpcReceiver[T], T]:
+    def accept(
+        self,
+        timeout: float | None = None,
+        *,
+        child: subprocess.Popen[Any] | BaseProcess | None = None,
+    ) -> tuple[IpcReceiver[T], T]:
         """Wait for the client's first message; return the channel's receiver and that message.
 
-        Raises Empty if it has not come within `timeout` seconds (accept may be called again),
-        Disconnected if the client left without sending, DecodeError if its message does not
-        decode. Once a client was accepted the server is used up: ClosedError.
+        `child` is the process that is to connect, from subprocess or multiprocessing: when it has
+        ended there is nothing more to wait for.
+
+        Raises Empty if the message has not come within `timeout` seconds (accept may be called
+        again), Disconnected if the client left without sending, or the child ended without
+        connecting, DecodeError if the message does not decode. Once a client was accepted the
+        server is used up: MovedError.
         """
-        receiver, data, attachments = self._handle.accept(check_timeout(timeout))
+        receiver, data, attachments = self._first_message(check_timeout(timeout), child)
         self._handle = Gone(MovedError, "this server has accepted its one client")
         accepted = IpcReceiver[T](receiver, self._backend)
         try:
@@ -56,6 +73,21 @@ class IpcOneShotServer(Generic[T]):
         except BaseException:
             accepted.close()
             raise
+
+    def _first_message(self, timeout: float | None, child: Any) -> Any:
+        if child is None:
+            return self._handle.accept(timeout)
+        deadline = math.inf if timeout is None else time.monotonic() + timeout
+        while True:
+            ending = _ending(child)  # before the look: what it sent before it ended is there
+            left = 0 if ending else max(0, deadline - time.monotonic())
+            try:
+                return self._handle.accept(min(left, _CHILD_CHECK_SECONDS))
+            except Empty:
+                if ending:
+                    raise Disconnected(f"the child {ending} before its first message") from None
+                if left <= _CHILD_CHECK_SECONDS:
+                    raise
 
     def close(self) -> None:
         """Give up the name. Closing twice does nothing."""
@@ -71,3 +103,11 @@ class IpcOneShotServer(Generic[T]):
 
     def __repr__(self) -> str:
         return f"<IpcOneShotServer {self._name}>"
+
+
+def _ending(child: Any) -> str | None:
+    """How a child process ended, as the rest of a sentence about it; None while it runs."""
+    status = child.poll() if hasattr(child, "poll") else child.exitcode
+    if status is None:
+        return None
+    return f"was ended by signal {-status}" if status < 0 else f"exited with status {status}"

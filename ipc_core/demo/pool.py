@@ -5,7 +5,6 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
@@ -137,18 +136,12 @@ def _ctrl_c_waits() -> Iterator[None]:
 def _accept(
     server: IpcOneShotServer[IpcSender[Request]], process: subprocess.Popen[bytes]
 ) -> tuple[IpcReceiver[IpcSender[Request]], IpcSender[Request]]:
-    deadline = time.monotonic() + START_LIMIT
-    while True:
-        try:
-            return server.accept(timeout=0.1)
-        except Disconnected:
-            raise DemoError("a worker left before its first message") from None
-        except Empty:
-            pass
-        if process.poll() is not None:
-            raise DemoError(f"a worker did not start: it {ending(process)}")
-        if time.monotonic() > deadline:
-            raise DemoError(f"a worker did not connect within {START_LIMIT:g} s")
+    try:
+        return server.accept(START_LIMIT, child=process)
+    except Disconnected as error:
+        raise DemoError(f"a worker did not start: {error}") from None
+    except Empty:
+        raise DemoError(f"a worker did not connect within {START_LIMIT:g} s") from None
 
 
 def ending(process: subprocess.Popen[bytes]) -> str:

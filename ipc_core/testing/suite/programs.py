@@ -33,6 +33,10 @@ def say_test_message(name: str) -> None:
         tx.send("test message")
 
 
+def do_not_connect() -> None:
+    sys.exit(3)
+
+
 def answer_on_second_server(first: str, second: str) -> None:
     """Give a sender to the first server; send what comes back to the second."""
     with Bag() as bag:

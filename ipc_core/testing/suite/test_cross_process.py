@@ -15,6 +15,7 @@ from ipc_core.testing.children import Children
 from ipc_core.testing.marks import each_test, requires
 from ipc_core.testing.suite import programs
 from ipc_core.testing.suite.waiting import BOUND
+from ipc_core.testing.timing import AtLeast, Soon
 
 PAIR = ("Patrick Walton", 29)
 
@@ -74,6 +75,32 @@ class TestCrossProcess:
         with pytest.raises(Disconnected):
             rx.try_recv_timeout(BOUND)
         assert child.wait(BOUND) == 0
+
+    @pytest.mark.parametrize("how", ["start", "fork"])
+    def test_accept_watches_a_child(self, bag: Bag, children: Children, how: str) -> None:
+        """I12, W28: accept ends with the child that was to connect, and not before its message
+        was seen."""
+        begin: Any = children.start if how == "start" else children.fork
+        server, name = bag.server()
+        with Soon(), pytest.raises(Disconnected, match="exited with status 3"):
+            server.accept(BOUND, child=begin(programs.do_not_connect))
+        child = begin(programs.say_test_message, name)
+        child.wait() if how == "start" else child.join()
+        receiver, message = server.accept(BOUND, child=child)
+        bag.keep(receiver)
+        assert message == "test message"
+
+    def test_accept_does_not_outwait_its_timeout(self, bag: Bag, children: Children) -> None:
+        """I12: a child that lives and does not connect costs the timeout."""
+        idle_server, idle_name = bag.server()
+        child = children.start(programs.hold_sender, idle_name)
+        server, _ = bag.server()
+        with AtLeast(0.2), Soon(), pytest.raises(Empty):
+            server.accept(0.2, child=child)
+        rx, tx = idle_server.accept(BOUND, child=child)
+        bag.keep(rx)
+        bag.keep(tx)
+        child.kill()
 
     def test_child_leaves_after_connecting(self, bag: Bag, children: Children) -> None:
         """I6: a client process that exits without sending is Disconnected, not a hang."""
