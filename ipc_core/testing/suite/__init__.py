@@ -11,11 +11,13 @@ from ipc_core.testing.suite.test_forks import TestForks, TestForksInProcess
 from ipc_core.testing.suite.test_machine import TestMachine
 from ipc_core.testing.suite.test_one_shot_server import TestOneShotServer
 from ipc_core.testing.suite.test_opaque import TestOpaque
+from ipc_core.testing.suite.test_races import TestRaces
 from ipc_core.testing.suite.test_receiver_set import TestReceiverSet
 from ipc_core.testing.suite.test_receiver_set_members import TestReceiverSetMembers
 from ipc_core.testing.suite.test_reentrancy import TestReentrancy
 from ipc_core.testing.suite.test_router import TestRouter
 from ipc_core.testing.suite.test_shared_memory import TestSharedMemory
+from ipc_core.testing.suite.test_signals import TestSignals
 from ipc_core.testing.suite.test_sizes import TestSizes
 from ipc_core.testing.suite.test_stream import TestStream
 from ipc_core.testing.suite.test_threads import TestThreads
@@ -54,10 +56,12 @@ class BackendConformance(
     TestForksInProcess,
     TestOneShotServer,
     TestOpaque,
+    TestRaces,
     TestReceiverSet,
     TestReceiverSetMembers,
     TestReentrancy,
     TestSharedMemory,
+    TestSignals,
     TestSizes,
     TestThreads,
     TestTimeouts,
