@@ -83,7 +83,7 @@ def encode(codec: Codec, obj: object) -> tuple[Buffer | Sequence[Buffer], list[A
     calls.encoding = embedded
     try:
         return codec.encode(obj, embedded), embedded
-    except IpcError:
+    except (IpcError, MemoryError):
         raise  # of an endpoint that is closed or moved, or of a send inside
     except Exception as error:
         raise EncodeError(f"cannot encode {type(obj).__qualname__}: {error}") from error
@@ -104,7 +104,7 @@ def decode(codec: Codec, backend: Backend, data: Buffer, attachments: Sequence[A
         obj = codec.decode(data)
         decoded = True
         return obj
-    except DecodeError:
+    except (DecodeError, MemoryError):
         raise
     except Exception as error:
         raise DecodeError(f"cannot decode a message of {len(data)} bytes: {error}") from error

@@ -248,16 +248,17 @@ class ChannelMachine(RuleBasedStateMachine):
                 assert held.real.buffer == held.model
 
 
-def run_machine(backend: str, max_examples: int = 60, steps: int = 40) -> None:
+def run_machine(
+    backend: str,
+    max_examples: int = 60,
+    steps: int = 40,
+    machine: type[ChannelMachine] = ChannelMachine,
+) -> None:
     """Run random programs on a backend; raises AssertionError where it differs from the model."""
-
-    class Machine(ChannelMachine):
-        pass
-
-    Machine.backend = backend
+    of_backend: Any = type("Machine", (machine,), {"backend": backend})
     settings = hypothesis.settings(
         max_examples=max_examples, stateful_step_count=steps, deadline=None, database=None,
         suppress_health_check=list(hypothesis.HealthCheck),
     )  # fmt: skip
     run: Any = run_state_machine_as_test  # typed in some versions of Hypothesis only
-    run(Machine, settings=settings)
+    run(of_backend, settings=settings)

@@ -25,7 +25,7 @@ def in_child(children: Children, work: Callable[[], None]) -> None:
     assert child.exitcode == 0
 
 
-@each_test(requires(Capability.CROSS_PROCESS))
+@each_test(requires(Capability.CROSS_PROCESS, Capability.FORK))
 @each_test(pytest.mark.threads)
 class TestForks:
     @requires(Capability.UNBOUNDED)
