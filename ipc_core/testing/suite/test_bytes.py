@@ -89,7 +89,7 @@ class TestBytes:
         assert sub_tx.wait_closed(BOUND)
 
     def test_every_way_to_receive(self, bag: Bag) -> None:
-        """I42: bytes receivers poll, wait for a time, iterate and receive many."""
+        """I42, W47: bytes receivers poll, wait for a time, iterate and receive many."""
         tx, rx = bag.bytes_channel()
         with pytest.raises(Empty):
             rx.try_recv()
@@ -106,7 +106,7 @@ class TestBytes:
             rx.try_recv()
 
     def test_bytes_receiver_in_a_set(self, bag: Bag) -> None:
-        """I42: a set decodes for each member as that would, and gives it back as it was."""
+        """I42, W47: a set decodes for each member as that would, and gives it back as it was."""
         (bytes_tx, bytes_rx), (tx, rx) = bag.bytes_channel(), bag.channel()
         receivers = bag.receiver_set()
         bytes_id, typed_id = receivers.add(bytes_rx), receivers.add(rx)

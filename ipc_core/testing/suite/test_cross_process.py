@@ -35,7 +35,7 @@ class TestCrossProcess:
         assert child.wait(BOUND) == 0
 
     def test_embedded_senders_spawn(self, bag: Bag, children: Children) -> None:
-        """B8: a child gives a sender away at one server and answers on another."""
+        """B8, W48: a child gives a sender away at one server and answers on another."""
         (server0, name0), (server2, name2) = bag.server(), bag.server()
         child = children.start(programs.answer_on_second_server, name0, name2)
         _answer(bag, server0, server2)

@@ -32,7 +32,7 @@ PAIR = ("Patrick Walton", 29)
 class TestReceiverSetMembers:
     @pytest.mark.threads
     def test_fair(self, bag: Bag) -> None:
-        """I53: a channel that is flooded does not starve another."""
+        """I53, W35: a channel that is flooded does not starve another."""
         (flood_tx, flood_rx), (tx, rx) = bag.channel(), bag.channel()
         receivers = bag.receiver_set()
         receivers.add(flood_rx)

@@ -177,6 +177,10 @@ class TestSharedMemory:
         assert descriptors() == before
         assert _mappings() <= mapped + 10
 
+    def test_repr_is_short(self, bag: Bag) -> None:
+        """W46: the repr of a region shows what it is, not its bytes."""
+        assert len(repr(bag.region(b"x" * 100_000))) < 100
+
     def test_wrong_arguments(self, bag: Bag) -> None:
         """B21: a byte outside 0 to 255 and a negative length are refused."""
         for byte, length in ((256, 1), (-1, 1), (1, -1)):

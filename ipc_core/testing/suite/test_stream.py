@@ -118,7 +118,7 @@ class TestStream:
         assert all(out == list(range(100)) for out in outs)
 
     def test_stream_close(self, bag: Bag, loop: str) -> None:
-        """I100: closing a stream breaks the channel."""
+        """I100, W44: closing a stream breaks the channel."""
         tx, rx = bag.channel()
         stream = rx.to_stream()
 

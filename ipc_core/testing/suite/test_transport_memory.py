@@ -36,7 +36,7 @@ class TestTransportMemory:
 
     @SIZES
     def test_transport_shared_memory_sizes(self, bag: Bag, backend: Backend, size: int) -> None:
-        """B86: regions have exactly the size and bytes that were asked for, here and there."""
+        """B86, W34: regions have exactly the size and bytes that were asked for, here and there."""
         tx, rx = bag.os_channel(backend)
         region = bag.keep(backend.shared_memory(pattern(size)))
         zeros = bag.keep(backend.shared_memory(size))
