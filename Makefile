@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 export PIP_CONSTRAINT := $(CURDIR)/.ci/constraints.txt
 
-.PHONY: demo test quick lint bench clean
+.PHONY: demo test quick lint bench faults soak fuzz clean
 
 demo: $(VENV)/installed
 	$(BIN)/ipc-core demo $(ARGS)
@@ -31,6 +31,16 @@ lint: $(VENV)/installed
 # Writes benchmarks/RESULTS.md.
 bench: $(VENV)/installed
 	$(BIN)/python benchmarks/run_all.py $(ARGS)
+
+# Writes the table of docs/reliability.md.
+faults: $(VENV)/installed
+	cd tests && ../$(BIN)/python -m faults $(ARGS)
+
+soak: $(VENV)/installed
+	$(BIN)/python tests/soak.py --seconds 600 $(ARGS)
+
+fuzz: $(VENV)/installed
+	$(BIN)/python backends/unix/tests/fuzz_receive.py --seconds 600 $(ARGS)
 
 clean:
 	rm -rf $(VENV) .tox .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -44,9 +44,9 @@ class Attachable:
     _handle: Any
 
     def __init__(self, handle: Any, backend: Backend) -> None:
-        self._handle = handle
-        self._backend = backend
         self._origin = _caller() if sys.flags.dev_mode else ""
+        self._backend = backend
+        self._handle = handle  # last: whoever has one is whole
 
     def close(self) -> None:
         """Release it. Closing twice does nothing; any later use raises ClosedError."""

@@ -80,8 +80,8 @@ def encode(codec: Codec, obj: object) -> tuple[Buffer | Sequence[Buffer], list[A
     calls = _thread.calls
     outer = calls.encoding
     embedded: list[Attachable] = []
-    calls.encoding = embedded
     try:
+        calls.encoding = embedded
         return codec.encode(obj, embedded), embedded
     except (IpcError, MemoryError):
         raise  # of an endpoint that is closed or moved, or of a send inside
@@ -98,9 +98,10 @@ def decode(codec: Codec, backend: Backend, data: Buffer, attachments: Sequence[A
     """
     calls = _thread.calls
     outer = calls.decoding
-    calls.decoding = inbox = Inbox(backend, attachments) if attachments else None
+    inbox = Inbox(backend, attachments) if attachments else None
     decoded = False
     try:
+        calls.decoding = inbox
         obj = codec.decode(data)
         decoded = True
         return obj
@@ -112,7 +113,8 @@ def decode(codec: Codec, backend: Backend, data: Buffer, attachments: Sequence[A
         calls.decoding = outer
         if inbox is not None:
             if not decoded:
-                close_all(inbox.owners)
+                # An interrupt may have come before an owner got its handle.
+                close_all(owner for owner in inbox.owners if hasattr(owner, "_handle"))
             inbox.close()
 
 

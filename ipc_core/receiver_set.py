@@ -195,6 +195,12 @@ class IpcReceiverSet:
             return []
         return [self._result(*item) for item in self._sets.select(timeout)]
 
+    def wake(self) -> None:
+        """Make a running `wait` in another thread, or else the next one, return early."""
+        sets = self._sets
+        if type(sets) is not Gone:
+            sets.wake()
+
     def close(self) -> None:
         """Close the set and its receivers; a `select` in another thread raises ClosedError."""
         with self._lock:

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from queue import Queue
 from typing import TYPE_CHECKING, Any
 
-from ipc_core.errors import ClosedError, Disconnected
+from ipc_core.errors import Disconnected
 from ipc_core.forking import BriefLock, mend_after_fork
 from ipc_core.receiver_set import AnyReceiver, ChannelClosed, IpcReceiverSet, IpcSelectionResult
 
@@ -153,10 +153,11 @@ class _Loop:
         with self._lock:
             self._stopped = True
             thread = self._thread
-        self._set.close()
         if thread is None:
             self._end_all()
-        elif thread is not threading.current_thread():
+            return
+        self._set.wake()
+        if thread is not threading.current_thread():
             thread.join(timeout)
 
     def leave_to_parent(self) -> None:
@@ -171,8 +172,6 @@ class _Loop:
                     if not self._stopped:
                         self._handle(result)
                     del result
-        except ClosedError:
-            pass
         finally:
             self._end_all()
 
@@ -189,6 +188,7 @@ class _Loop:
             route.message(result.message)
 
     def _end_all(self) -> None:
+        self._set.close()
         with self._lock:
             routes, self._routes = self._routes, {}
         for route in routes.values():

@@ -17,6 +17,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import pytest
+
 from ipc_core.testing.plugin import descriptors
 from ipc_core.testing.states import wait_until
 
@@ -54,15 +56,15 @@ class Fault:
         """Inject it so many times. Raises AssertionError when something other than a loss, a
         leak or a delay went wrong."""
         outcome = Outcome(runs)
-        before = _resources()
-        self._inject(outcome)
-        gc.collect()
-        try:
-            wait_until(lambda: _resources() == before, "what was used is given back", 5)
-        except TimeoutError:
-            outcome.leaked = sum(
-                abs(now - then) for now, then in zip(_resources(), before, strict=True)
-            )
+        with _temporary_folder() as folder:
+            before = _resources(folder)
+            self._inject(outcome)
+            gc.collect()
+            try:
+                wait_until(lambda: _resources(folder) == before, "what was used is given back", 5)
+            except TimeoutError:
+                after = _resources(folder)
+                outcome.leaked = sum(abs(n - b) for n, b in zip(after, before, strict=True))
         return outcome
 
     def __str__(self) -> str:
@@ -93,8 +95,16 @@ def load() -> list[Fault]:
     return FAULTS
 
 
-def _resources() -> tuple[int, ...]:
-    """Descriptors, mappings of ours, threads, and servers' folders of this process."""
+@contextmanager
+def _temporary_folder() -> Iterator[str]:
+    """An empty folder for the temporary files of this process and its children."""
+    with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TMPDIR", folder)
+        patch.setattr(tempfile, "tempdir", None)
+        yield folder
+
+
+def _resources(folder: str) -> tuple[int, ...]:
+    """Descriptors, mappings of ours and threads of this process, and temporary files."""
     maps = Path("/proc/self/maps").read_text().count("memfd:ipc")
-    folders = [name for name in os.listdir(tempfile.gettempdir()) if name.startswith("ipc-")]
-    return descriptors(), maps, threading.active_count(), len(folders)
+    return descriptors(), maps, threading.active_count(), len(os.listdir(folder))

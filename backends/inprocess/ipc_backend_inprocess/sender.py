@@ -38,10 +38,12 @@ class InprocessSender(Carried):
         if self._queue.broken:
             raise _broken()
         travellers = depart(attachments)
+        message = data, travellers
         try:
-            self._put((data, travellers))
-        except (ClosedError, BrokenChannelError):
-            come_back(attachments, travellers)
+            self._put(message)
+        except BaseException:
+            if not any(queued is message for queued in self._queue.messages):
+                come_back(attachments, travellers)
             raise
 
     def _put(self, message: Message) -> None:

@@ -3,40 +3,51 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ipc_backend_unix.descriptors import close_fds
 from ipc_backend_unix.frame import Entry, Frame
 from ipc_core.spi import Attachment, DecodeError, ForeignHandleError, Kind
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 
 class Lent:
     """The attachments of one message, pinned while it is sent.
 
     A handle's `_lend()` returns the number for its entry, its descriptors, and the function that
-    ends the loan, which is told whether the message was sent.
+    ends the loan, which is told whether the message was sent: whether the block raised nothing.
     """
 
     def __init__(self, attachments: Sequence[Attachment]) -> None:
         self.entries: list[Entry] = []
         self.fds: list[int] = []
-        self._returns: list[Callable[[bool], object]] = []
+        self._attachments = attachments
+        self._loans: list[tuple[int, list[int], Callable[[bool], object]]] = []
+
+    def __enter__(self) -> Self:
         try:
-            for handle in attachments:
-                if not hasattr(handle, "_lend"):
+            for handle in self._attachments:
+                lend = getattr(handle, "_lend", None)
+                if lend is None:
                     raise ForeignHandleError(
                         f"the unix backend cannot carry a {type(handle).__name__}"
                     )
-                number, fds, give_back = handle._lend()
-                self._returns.append(give_back)
+                self._loans.append(lend())  # at once, so that an interrupt finds it
+                number, fds, _ = self._loans[-1]
                 self.entries.append((handle.kind, len(fds), number))
                 self.fds += fds
+            return self
         except BaseException:
-            self.give_back(sent=False)
+            self._give_back(sent=False)
             raise
 
-    def give_back(self, sent: bool) -> None:
-        for give_back in self._returns:
+    def __exit__(self, kind: type[BaseException] | None, *exc_info: object) -> None:
+        self._give_back(sent=kind is None)
+
+    def _give_back(self, sent: bool) -> None:
+        for _, _, give_back in self._loans:
             give_back(sent)
 
 

@@ -48,6 +48,8 @@ from ipc_core.spi import (
 
 _SPOILT = int(socket.MSG_TRUNC | socket.MSG_CTRUNC)  # an int: the enum is slow
 _DONTWAIT = int(socket.MSG_DONTWAIT)
+_RECEIVE = int(socket.MSG_CMSG_CLOEXEC)
+_RECEIVE_NOW = int(socket.MSG_CMSG_CLOEXEC | socket.MSG_DONTWAIT)
 
 
 def make_channel() -> tuple[UnixSender, UnixReceiver]:
@@ -157,10 +159,10 @@ class UnixReceiver(Exclusive):
         except IndexError:
             packet = Packet()
         if timeout is None:
-            deadline, flags = None, 0
+            deadline, flags = None, _RECEIVE
             self._lock.acquire()
         else:
-            deadline, flags = time.monotonic() + timeout, _DONTWAIT
+            deadline, flags = time.monotonic() + timeout, _RECEIVE_NOW
             if not self._lock.acquire(timeout=min(timeout, threading.TIMEOUT_MAX)):
                 raise Empty("no message has arrived")
         try:
@@ -304,14 +306,18 @@ class UnixReceiver(Exclusive):
         if self._lent:
             self._lock.release()
             raise IpcError("a message cannot carry one receiver twice")
-        self._lent = True
-        fds, offset = [self.socket.fileno()], 0
-        if self._log is not None:
-            offset = self._log.offset
-            fds.append(self._log.memory.fd)
-            if self._log.queue:
-                fds.append(self._log.queue.sock.fileno())
-        return offset, fds, self._given_back
+        try:
+            self._lent = True
+            fds, offset = [self.socket.fileno()], 0
+            if self._log is not None:
+                offset = self._log.offset
+                fds.append(self._log.memory.fd)
+                if self._log.queue:
+                    fds.append(self._log.queue.sock.fileno())
+            return offset, fds, self._given_back
+        except BaseException:
+            self._given_back(False)
+            raise
 
     def _given_back(self, sent: bool) -> None:
         self._lent = False

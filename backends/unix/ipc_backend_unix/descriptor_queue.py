@@ -107,7 +107,7 @@ class QueueReader:
         self._packets_left -= 1
         try:
             head, ancillary, flags, _ = self.sock.recvmsg(
-                SIZE.size, ANCILLARY_SPACE, socket.MSG_DONTWAIT
+                SIZE.size, ANCILLARY_SPACE, socket.MSG_DONTWAIT | socket.MSG_CMSG_CLOEXEC
             )
         except OSError:
             _missing()

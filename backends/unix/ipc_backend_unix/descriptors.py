@@ -40,8 +40,7 @@ class Socket(socket.socket):
     def new(cls) -> Socket:
         return cls(socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET).detach())
 
-    def __del__(self) -> None:
-        self.close()
+    __del__ = socket.SocketType.close  # without a warning, also of one that is half made
 
 
 class Descriptor:
@@ -53,7 +52,7 @@ class Descriptor:
         self.fd = fd
 
     def close(self, close: Callable[[int], None] = os.close) -> None:
-        fd, self.fd = self.fd, -1
+        fd, self.fd = getattr(self, "fd", -1), -1  # none if an interrupt came before it
         if fd >= 0:
             close(fd)  # bound early: at interpreter exit modules are empty
 
@@ -67,7 +66,11 @@ def pair() -> tuple[Socket, Socket]:
 
 def adopt_socket(fd: int) -> Socket:
     """Own a received descriptor. Raises DecodeError if it is not a socket of our kind."""
-    found = Socket(fd)
+    try:
+        found = Socket(fd)
+    except OSError as error:
+        os.close(fd)
+        raise DecodeError(f"an attached descriptor is not a socket: {error}") from error
     try:
         found.getpeername()  # one that was never connected has no other end that could leave
         kind = found.getsockopt(socket.SOL_SOCKET, socket.SO_TYPE)

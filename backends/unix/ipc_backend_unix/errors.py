@@ -9,6 +9,7 @@ from ipc_core.spi import BrokenChannelError, ClosedError, IpcError, IpcIOError
 
 _HINTS = {
     errno.ETOOMANYREFS: "too many descriptors of this user are in flight (see RLIMIT_NOFILE)",
+    errno.EFBIG: "a message or region is larger than this process may write (see RLIMIT_FSIZE)",
     errno.EMFILE: "this process has too many open files (see RLIMIT_NOFILE)",
 }
 

@@ -17,7 +17,7 @@ from ipc_backend_unix.exclusive import Exclusive
 from ipc_backend_unix.overflow import SEND_BUFFER, set_send_buffer
 from ipc_backend_unix.readiness import Flag
 from ipc_backend_unix.send_line import SendLine
-from ipc_backend_unix.server_folder import TAKEN, WAITING, occupy, remove
+from ipc_backend_unix.server_folder import TAKEN, WAITING, occupy
 from ipc_core.spi import Attachment, Buffer, ClosedError, Empty, IpcError
 
 _CREDENTIALS = struct.Struct("iII")
@@ -29,15 +29,15 @@ class UnixOneShotServer(Exclusive):
 
     def __init__(self) -> None:
         self._receiver: UnixReceiver | None = None
-        self._pid = os.getpid()
+        self._wake = Flag()
         try:
-            self._wake = Flag()
-            self._listener = Socket.new()
-            self.name = occupy(self._listener)
+            self._folder, self._listener = occupy()
         except IpcError:
+            self._wake.close()
             raise
         except OSError as error:
             raise translated(error) from error
+        self.name = self._folder.path
         super().__init__()
 
     def accept(self, timeout: float | None) -> tuple[UnixReceiver, Buffer, Sequence[Attachment]]:
@@ -83,6 +83,7 @@ class UnixOneShotServer(Exclusive):
     def after_fork(self) -> None:
         """The folder is the parent's to remove."""
         super().after_fork()
+        self._folder.leave()
         self._wake = Flag()
 
     def _end_wait(self) -> None:
@@ -97,10 +98,8 @@ class UnixOneShotServer(Exclusive):
             self._receiver.close()
 
     def _stop_listening(self) -> None:
-        if self._listener.fileno() >= 0:
-            self._listener.close()
-            if self._pid == os.getpid():
-                remove(self.name)
+        self._folder.remove()
+        self._listener.close()
 
 
 def connect(name: str) -> UnixSender:

@@ -78,7 +78,7 @@ class LogWriter:
             return False
         if written < len(record):
             self._undo(written)
-            raise io_error(errno.ENOSPC)
+            return self.append([data], ())  # which finds out what there is no room for
         return True
 
     def append(self, record: Sequence[Buffer], fds: Sequence[int]) -> bool:
@@ -176,11 +176,13 @@ class LogReader:
     def next(self) -> tuple[bytes, int] | None:
         """The next record's frame and token; None at the end of the log.
 
-        Raises DecodeError for a log without a message, which no sender announces. Whoever keeps
-        announcing those could keep a receiver busy for ever.
+        Raises DecodeError where the log has no further records that could be read. One without a
+        message is such a log: whoever kept announcing those could keep a receiver busy for ever.
         """
         if self._load(_RECORD.size):
             size, token = _RECORD.unpack_from(self._chunk, self._at)
+            if size < frame.HEADER_SIZE:
+                raise DecodeError(f"a record of {size} bytes is no frame")
             if self._load(_RECORD.size + size):
                 start = self._at + _RECORD.size
                 self._at = start + size

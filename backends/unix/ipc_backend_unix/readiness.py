@@ -6,6 +6,7 @@ import os
 import select
 
 from ipc_backend_unix.descriptors import Descriptor
+from ipc_backend_unix.errors import translated
 
 
 class Flag:
@@ -15,7 +16,10 @@ class Flag:
     """
 
     def __init__(self) -> None:
-        self._event = Descriptor(os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK))
+        try:
+            self._event = Descriptor(os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK))
+        except OSError as error:
+            raise translated(error) from error
         self._pid = os.getpid()
 
     def fileno(self) -> int:
@@ -40,7 +44,7 @@ class Readiness:
     """An epoll of a receiver's socket and of the flag that its log holds messages."""
 
     def __init__(self, socket_fd: int, in_log: bool) -> None:
-        self._epoll = select.epoll(flags=select.EPOLL_CLOEXEC)
+        self._epoll = new_epoll()
         self._watch(socket_fd, in_log)
 
     def _watch(self, socket_fd: int, in_log: bool) -> None:
@@ -63,8 +67,16 @@ class Readiness:
         self.in_log.close()
 
 
+def new_epoll() -> select.epoll:
+    """A close-on-exec epoll."""
+    try:
+        return select.epoll(flags=select.EPOLL_CLOEXEC)
+    except OSError as error:
+        raise translated(error) from error
+
+
 def renew_epoll(epoll: select.epoll) -> None:
     """Put an epoll of this process, with nothing in it, under the same descriptor."""
-    fresh = select.epoll()
+    fresh = new_epoll()
     os.dup2(fresh.fileno(), epoll.fileno(), inheritable=False)
     fresh.close()

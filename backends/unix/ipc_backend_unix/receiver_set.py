@@ -10,7 +10,7 @@ from ipc_backend_unix.channel import UnixReceiver
 from ipc_backend_unix.descriptors import acquire
 from ipc_backend_unix.errors import translated
 from ipc_backend_unix.exclusive import Exclusive
-from ipc_backend_unix.readiness import Flag, renew_epoll
+from ipc_backend_unix.readiness import Flag, new_epoll, renew_epoll
 from ipc_core.spi import (
     Attachment,
     BriefLock,
@@ -38,8 +38,7 @@ class UnixReceiverSet(Exclusive):
     """
 
     def __init__(self) -> None:
-        super().__init__()
-        self._epoll = select.epoll()
+        self._epoll = new_epoll()
         self._flag = Flag()
         self._epoll.register(self._flag.fileno(), select.EPOLLIN)
         self._members: dict[int, UnixReceiver] = {}
@@ -48,6 +47,7 @@ class UnixReceiverSet(Exclusive):
         self._turns: dict[int, int] = {}
         self._turn = itertools.count()
         self._changing = BriefLock()
+        super().__init__()
 
     def add(self, receiver: OsIpcReceiver, id: int) -> None:
         """See OsIpcReceiverSet.add; the receiver's object stays the same."""

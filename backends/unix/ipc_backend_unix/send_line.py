@@ -63,20 +63,15 @@ class SendLine:
         buffers = [data] if isinstance(data, (bytes, bytearray, memoryview)) else list(data)
         if len(buffers) > _MOST_BUFFERS:
             buffers = [b"".join(buffers)]
-        lent = Lent(attachments) if attachments else NOTHING_LENT
-        sent = False
         try:
-            with self.lock:
+            with Lent(attachments) if attachments else NOTHING_LENT as lent, self.lock:
                 self._send(buffers, sum(map(len, buffers)), lent)
-            sent = True
         except OSError as error:
             if isinstance(error, (BrokenPipeError, ConnectionResetError)):
                 self._pool.close()
             if isinstance(error, IpcError):
                 raise
             raise translated(error) from error
-        finally:
-            lent.give_back(sent)
 
     def _send(self, buffers: list[Buffer], size: int, lent: Lent) -> None:
         if self.log is not None:

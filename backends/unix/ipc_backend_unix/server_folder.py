@@ -19,44 +19,65 @@ LONGEST_FOLDER = 60
 _BOOT_ID = "/proc/sys/kernel/random/boot_id"
 
 
-def occupy(listener: Socket) -> str:
-    """Have a socket listen in a fresh folder that only this user can enter; return the folder.
+class Folder:
+    """A folder that only this user can enter, with a socket in it that listens.
 
-    Raises IpcIOError when no temporary folder can be used.
+    It is removed with this object, and at the latest when the interpreter exits.
     """
-    failure = OSError(errno.ENAMETOOLONG, "none has a short and printable name")
+
+    def __init__(self, base: str, listener: Socket) -> None:
+        from weakref import finalize
+
+        name = _random()
+        fresh, self.path = os.path.join(base, f"new-{name}"), os.path.join(base, _prefix() + name)
+        self._removal = finalize(self, _remove, fresh, self.path)
+        os.mkdir(fresh, 0o700)
+        listener.bind(f"{fresh}/{WAITING}")
+        listener.listen(0)
+        # A folder of this name without a living socket is one that was left.
+        os.rename(fresh, self.path)
+
+    def remove(self) -> None:
+        """Removing twice does nothing."""
+        if self._removal.alive:
+            _remove(self.path)
+            self._removal.detach()
+
+    def leave(self) -> None:
+        """Let it stay: it belongs to another process."""
+        self._removal.detach()
+
+
+def occupy() -> tuple[Folder, Socket]:
+    """Have a socket listen in a fresh folder; return both.
+
+    Raises IpcIOError when the system refuses in every temporary folder.
+    """
+    code, reason = errno.ENAMETOOLONG, "no temporary folder has a short and printable name"
     for base in _bases():
         _remove_leftovers(base)
-        name = _prefix() + _random()
-        fresh, folder = os.path.join(base, f"new-{name[4:]}"), os.path.join(base, name)
+        listener = None
         try:
-            os.mkdir(fresh, 0o700)
-            try:
-                listener.bind(f"{fresh}/{WAITING}")
-                listener.listen(0)
-                # A folder of this name without a living socket is one that was left.
-                os.rename(fresh, folder)
-            except BaseException:
-                remove(fresh)
-                raise
+            listener = Socket.new()
+            return Folder(base, listener), listener
         except OSError as error:
-            failure = error
-        else:
-            return folder
-    raise io_error(failure.errno or 0, f"no temporary folder can be used: {failure}") from failure
+            code, reason = error.errno or 0, str(error)
+            if listener:
+                listener.close()
+    raise io_error(code, f"no server can be made in a temporary folder: {reason}")
 
 
-def remove(folder: str) -> None:
-    """Remove a server's folder, as far as it is still there."""
-    for name in (WAITING, TAKEN):
+def _remove(*folders: str) -> None:
+    for folder in folders:
+        for name in (WAITING, TAKEN):
+            try:
+                os.unlink(f"{folder}/{name}")
+            except OSError:
+                pass  # the other name is the one
         try:
-            os.unlink(f"{folder}/{name}")
+            os.rmdir(folder)
         except OSError:
-            pass  # the other name is the one
-    try:
-        os.rmdir(folder)
-    except OSError:
-        pass  # somebody else cleans temporary folders
+            pass  # somebody else cleans temporary folders
 
 
 def _bases() -> Iterator[str]:
@@ -103,7 +124,7 @@ def _remove_leftovers(base: str) -> None:
                 # In this order: a client renames the one to the other.
                 _is_bound(f"{folder.path}/{WAITING}") or _is_bound(f"{folder.path}/{TAKEN}")
             ):
-                remove(folder.path)
+                _remove(folder.path)
         except OSError:
             pass  # it has just been removed, or is not for us to enter
 

@@ -4,10 +4,14 @@ from ipc_core.testing.suite.test_bootstrap import TestBootstrap, TestBootstrapDe
 from ipc_core.testing.suite.test_bytes import TestBytes
 from ipc_core.testing.suite.test_channel import TestChannel
 from ipc_core.testing.suite.test_cross_process import TestCrossProcess
+from ipc_core.testing.suite.test_descriptors import TestDescriptors
 from ipc_core.testing.suite.test_disconnect import TestDisconnect
 from ipc_core.testing.suite.test_embedding import TestEmbedding
 from ipc_core.testing.suite.test_errors import TestErrors
+from ipc_core.testing.suite.test_forgery import TestForgery, TestForgeryOfProcesses
 from ipc_core.testing.suite.test_forks import TestForks, TestForksInProcess
+from ipc_core.testing.suite.test_killed_peers import TestKilledPeers, TestSharedReceivers
+from ipc_core.testing.suite.test_interrupts import TestInterrupts
 from ipc_core.testing.suite.test_machine import TestMachine
 from ipc_core.testing.suite.test_one_shot_server import TestOneShotServer
 from ipc_core.testing.suite.test_opaque import TestOpaque
@@ -49,9 +53,15 @@ class BackendConformance(
     TestBytes,
     TestChannel,
     TestCrossProcess,
+    TestDescriptors,
     TestDisconnect,
     TestEmbedding,
     TestErrors,
+    TestInterrupts,
+    TestForgery,
+    TestForgeryOfProcesses,
+    TestKilledPeers,
+    TestSharedReceivers,
     TestForks,
     TestForksInProcess,
     TestOneShotServer,

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import gc
+import os
 import sys
 from typing import Any
 
 import ipc_core
 from ipc_core.testing.bag import Bag
 from ipc_core.testing.children import Children
+from ipc_core.testing.plugin import descriptors
 
 Talk = tuple[ipc_core.IpcSender[Any], ipc_core.IpcReceiver[Any]]
 
@@ -98,6 +101,51 @@ def fail(name: str) -> None:
     """Leave without a word, after connecting."""
     ipc_core.IpcSender[Any].connect(name).close()
     sys.exit(3)
+
+
+def count_descriptors(name: str) -> None:
+    """Tell how many descriptors there are before and after reading messages until None."""
+    with Bag() as bag:
+        to_parent, from_parent = _meet(bag, name)
+        to_parent.send(descriptors())
+        number = 0
+        while from_parent.recv() is not None:
+            number += 1
+            if number % 100 == 0:
+                to_parent.send("read")
+        gc.collect()
+        to_parent.send(descriptors())
+
+
+def answer_each(name: str) -> None:
+    """Receive bytes and senders; tell the length, and send each sender its number."""
+    with Bag() as bag:
+        bag.allow_descriptors(2500)
+        to_parent, from_parent = _meet(bag, name)
+        data, senders = from_parent.recv()
+        to_parent.send(len(data))
+        for number, sender in enumerate(senders):
+            bag.keep(sender).send(number)
+
+
+def run_out_of_memory(name: str) -> None:
+    """Fail to send more than there is memory for, then send what was to go along."""
+    from resource import RLIMIT_AS, getrlimit, setrlimit
+
+    with Bag() as bag:
+        to_parent, from_parent = _meet(bag, name)
+        moved = bag.recv(from_parent)
+        large = bytes(1 << 28)
+        with open("/proc/self/statm") as statm:
+            used = int(statm.read().split()[0]) * os.sysconf("SC_PAGE_SIZE")
+        limits = getrlimit(RLIMIT_AS)
+        setrlimit(RLIMIT_AS, (used + (1 << 27), limits[1]))
+        try:
+            to_parent.send([to_parent, moved, large])
+        except (ipc_core.EncodeError, MemoryError, ipc_core.IpcIOError):
+            setrlimit(RLIMIT_AS, limits)
+            to_parent.send("next")
+        to_parent.send(moved)
 
 
 def use_the_router() -> None:

@@ -32,7 +32,7 @@ class TestTimeouts:
 
     @pytest.mark.parametrize("seconds", [0.0004, 0.0011, 0.03])
     def test_full_time(self, bag: Bag, seconds: float) -> None:
-        """I43: every timed wait takes all of its time, also less than a millisecond."""
+        """I43, W15: every timed wait takes all of its time, also less than a millisecond."""
         tx, rx = bag.channel()
         (_, member), (server, _) = bag.channel(), bag.server()
         receivers = bag.receiver_set()
@@ -85,7 +85,7 @@ class TestTimeouts:
     @pytest.mark.threads
     @pytest.mark.parametrize("seconds", [10**10, 10**30, 1e300, math.inf, 25 * 86_400])
     def test_huge_timeouts(self, bag: Bag, seconds: float) -> None:
-        """I43: huge timeouts wait, until something happens."""
+        """I43, W15: huge timeouts wait, until something happens."""
         tx, rx = bag.channel()
         (member_tx, member), (server, name) = bag.channel(), bag.server()
         receivers = bag.receiver_set()

@@ -1,0 +1,31 @@
+"""What tests of hostile peers start from."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import closing
+
+import pytest
+from hostile_peer import Attacked, Peer
+
+from ipc_core import registry
+from ipc_core.spi import Backend
+from ipc_core.testing.plugin import descriptors, warm_up
+
+
+@pytest.fixture
+def level_unix() -> Iterator[Backend]:
+    """The backend; descriptors are as many after the test as before."""
+    backend = registry.backend("unix")
+    warm_up(backend)
+    before = descriptors()
+    yield backend
+    assert descriptors() == before
+
+
+@pytest.fixture
+def attacked(level_unix: Backend) -> Iterator[Attacked]:
+    """A channel, and an attacker among its senders."""
+    tx, rx = level_unix.channel()
+    with closing(tx), closing(rx), Peer.beside(tx) as peer:
+        yield Attacked(tx, rx, peer)

@@ -1,0 +1,289 @@
+"""What hostile peers send, each with what a receiver makes of it."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Callable
+from typing import Any
+
+from hostile_peer import (
+    CONTINUED,
+    GROW,
+    PLAIN_RECORD,
+    SHRINK,
+    STRANGE,
+    WRITE,
+    Peer,
+    record,
+    token,
+)
+from ipc_backend_unix import frame
+from ipc_backend_unix.descriptors import send_packet
+
+from ipc_core.spi import DecodeError
+
+SENDER, RECEIVER, REGION = 1, 2, 3
+BAD = [DecodeError]
+GOOD = [b"payload"]
+
+Case = tuple[Callable[[Peer], Any], list[Any]]
+
+
+def raw(data: bytes) -> Case:
+    return (lambda peer: peer.packet(data)), BAD
+
+
+def entries(*listed: tuple[int, int, int], fds: int = 0) -> Case:
+    """A frame that lists these attachments, with so many sockets."""
+    return (
+        lambda peer: peer.frame(0, listed, b"payload", [peer.a_socket() for _ in range(fds)]),
+        BAD,
+    )
+
+
+def counting(count: int, listed: int) -> Case:
+    header = frame._HEADER.pack(frame.MAGIC, frame.VERSION, 0, count)
+    return raw(header + frame._ENTRY.pack(REGION, 0, 0) * listed + b"end")
+
+
+def header(magic: bytes = frame.MAGIC, version: int = frame.VERSION, flags: int = 0) -> Case:
+    return raw(frame._HEADER.pack(magic, version, flags, 0) + b"payload")
+
+
+def log(content: bytes, *expected: Any) -> Case:
+    return (lambda peer: peer.hop(content)), list(expected)
+
+
+def attached(kind: int, number: int, *makers: Callable[[Peer], int], good: bool = False) -> Case:
+    return (
+        lambda peer: peer.attach(kind, [make(peer) for make in makers], number),
+        GOOD if good else BAD,
+    )
+
+
+def in_memory(size: int, content: int = 0, sparse: int = 0, seals: int = 0) -> Case:
+    return (lambda peer: peer.in_memory(size, peer.memory(bytes(content), sparse, seals))), BAD
+
+
+def queued(count: int, *packets: tuple[bytes, int]) -> Case:
+    """A queue whose packets hold so many sockets."""
+
+    def attack(peer: Peer) -> None:
+        filled = [(head, [peer.a_socket() for _ in range(fds)]) for head, fds in packets]
+        peer.queued(count, peer.queue(*filled))
+
+    return attack, BAD
+
+
+def empty_packet(peer: Peer) -> None:
+    peer.packet(b"")
+
+
+def empty_packet_with_descriptors(peer: Peer) -> None:
+    peer.packet(b"", [peer.a_socket() for _ in range(253)])
+
+
+def too_large(peer: Peer, fds: int = 0) -> None:
+    peer.sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 212_992)
+    peer.packet(frame.PLAIN + bytes(190_000), [peer.a_socket() for _ in range(fds)])
+
+
+def shrunk(peer: Peer) -> None:
+    fd = peer.memory(bytes(100_064))
+    peer.in_memory(100_000, fd)
+    os.ftruncate(fd, 50_000)
+
+
+def shrunk_region(peer: Peer) -> None:
+    fd = peer.memory(bytes(100_000))
+    peer.attach(REGION, [fd], 100_000)
+    os.ftruncate(fd, 50_000)
+
+
+def punched_log(peer: Peer) -> None:
+    fd = peer.memory(PLAIN_RECORD, size=2**62)
+    peer.frame(frame.HOP, fds=[fd])
+
+
+def huge_queue(peer: Peer) -> None:
+    """Thousands of links, each of which only leads to the next."""
+    writer, first = peer.sockets()
+    for _ in range(3000):
+        later, reader = peer.sockets()
+        send_packet(writer, [CONTINUED], [reader.fileno()])  # type: ignore[arg-type]
+        writer.close()
+        reader.close()
+        writer = later
+    peer.queued(5, first.fileno())
+
+
+def cycle(peer: Peer) -> None:
+    """A queue that continues in itself, through a second one."""
+    (writer, reader), (second, other) = peer.sockets(), peer.sockets()
+    for _ in range(100):
+        send_packet(writer, [CONTINUED], [other.fileno()])  # type: ignore[arg-type]
+        send_packet(second, [CONTINUED], [reader.fileno()])  # type: ignore[arg-type]
+    peer.queued(5, reader.fileno())
+
+
+def dropped_for_ever(peer: Peer) -> None:
+    """Descriptors of messages that never were, in front of the announced one."""
+    packets = [(token(0), [peer.a_socket()])] * 150 + [(token(1), [peer.a_socket()])]
+    body = frame.pack(0, [(SENDER, 1, 0)])
+    peer.hop(record(body), peer.queue(*packets))
+
+
+def no_queue(peer: Peer) -> None:
+    peer.hop(record(frame.pack(0, [(SENDER, 1, 0)])) + PLAIN_RECORD)
+
+
+def bad_continuation(peer: Peer) -> None:
+    """A queue that leads nowhere, for two messages: the second finds it closed."""
+    body = frame.pack(0, [(SENDER, 1, 0)])
+    peer.hop(
+        record(body) + record(body) + PLAIN_RECORD,
+        peer.queue((CONTINUED, [STRANGE["eventfd"](peer)])),
+    )
+
+
+def own_receiver(peer: Peer, fd: int) -> None:
+    peer.attach(RECEIVER, [fd])
+
+
+def flags_with_descriptor(flags: int) -> Case:
+    return (lambda peer: peer.frame(flags, fds=[peer.memory(PLAIN_RECORD)])), BAD
+
+
+def memory(peer: Peer) -> int:
+    return peer.memory(PLAIN_RECORD)
+
+
+def region(size: int, sparse: int, seals: int = 0, good: bool = True) -> Case:
+    return attached(REGION, size, lambda peer: peer.memory(bytes(64), sparse, seals), good=good)
+
+
+CASES: dict[str, Case] = {
+    **{f"garbage of {size} bytes": raw(os.urandom(size - 1) + b"?") for size in (1, 7, 8, 60_000)},
+    "another protocol": raw(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n"),
+    "wrong magic": header(magic=b"\xa1\x7d"),
+    **{f"version {version}": header(version=version) for version in (0, 2, 255)},
+    **{f"flag {1 << bit}": header(flags=1 << bit) for bit in range(3, 8)},
+    **{f"flags {flags} with memory": flags_with_descriptor(flags) for flags in (3, 5, 6, 7)},
+    "a hop without a log": header(flags=frame.HOP),
+    "a hop with a payload": (
+        lambda peer: peer.frame(frame.HOP, payload=b"p", fds=[memory(peer)]),
+        BAD,
+    ),
+    "a hop with attachments": (
+        lambda peer: peer.frame(frame.HOP, [(SENDER, 1, 0)], fds=[memory(peer)]),
+        BAD,
+    ),
+    "a hop with three descriptors": (
+        lambda peer: peer.hop(PLAIN_RECORD, peer.a_socket(), peer.a_socket()),
+        BAD,
+    ),
+    "an empty packet": (empty_packet, BAD),
+    "an empty packet with descriptors": (empty_packet_with_descriptors, BAD),
+    "a packet that is too large": (too_large, BAD),
+    "a packet that is too large with descriptors": (lambda peer: too_large(peer, 9), BAD),
+    "4 billion attachments": counting(2**32 - 1, 0),
+    "one more attachment than listed": counting(6, 5),
+    "half an entry": raw(frame.pack(0, [(REGION, 0, 0)])[:-5]),
+    "a missing descriptor": entries((SENDER, 1, 0)),
+    "an extra descriptor": entries((SENDER, 1, 0), fds=2),
+    "all extra descriptors": entries(fds=253),
+    "counts that do not sum up": entries((SENDER, 1, 0), (SENDER, 255, 0), fds=2),
+    "many descriptors that are missing": entries(*[(RECEIVER, 255, 0)] * 1000, fds=3),
+    **{f"kind {kind}": entries((kind, 1, 0), fds=1) for kind in (0, 4, 255)},
+    "an unknown kind after good ones": entries((SENDER, 1, 0), (RECEIVER, 1, 0), (9, 0, 0), fds=2),
+    "a sender without a socket": entries((SENDER, 0, 0)),
+    "a sender with two sockets": entries((SENDER, 2, 0), fds=2),
+    "a receiver without a socket": entries((RECEIVER, 0, 0)),
+    "a receiver with four descriptors": entries((RECEIVER, 4, 0), fds=4),
+    "a region without memory": entries((REGION, 0, 5)),
+    "an empty region with memory": region(0, 0, good=False),
+    "a region with two memories": attached(REGION, 9, memory, memory),
+    "a region larger than its memory": region(65, 0, good=False),
+    **{f"a region of {size} bytes": region(size, 0, good=False) for size in (2**63, 2**64 - 1)},
+    "a sparse region": region(2**62, 2**62),
+    "a region that is sealed": region(64, 0, SHRINK | GROW | WRITE),
+    "a region that was shrunk": (shrunk_region, BAD),
+    "a payload in no memory": (
+        lambda peer: peer.frame(frame.IN_MEMORY, payload=frame.SIZE.pack(9)),
+        BAD,
+    ),
+    "a payload without a size": (lambda peer: peer.frame(frame.IN_MEMORY, fds=[memory(peer)]), BAD),
+    "a payload with half a size": (
+        lambda peer: peer.frame(frame.IN_MEMORY, payload=b"1234", fds=[memory(peer)]),
+        BAD,
+    ),
+    **{f"a payload of {size} bytes": in_memory(size, 100) for size in (37, 2**63, 2**64 - 1)},
+    "a payload in sparse memory": in_memory(2**40, 100, sparse=2**41),
+    "a payload in the hole of sparse memory": in_memory(100_000, 100, sparse=2**41),
+    "a payload in sealed memory": (in_memory(36, 100, seals=15)[0], [bytes(36)]),
+    "a payload that was shrunk": (shrunk, BAD),
+    "no queue": (lambda peer: peer.frame(frame.QUEUED, [(SENDER, 1, 0)]), BAD),
+    "two queues": (
+        lambda peer: peer.frame(
+            frame.QUEUED, [(SENDER, 1, 0)], fds=[peer.a_socket(), peer.a_socket()]
+        ),
+        BAD,
+    ),
+    "an empty queue": queued(1),
+    "a queue with too few": queued(3, (token(0), 2)),
+    "a queue with too many": queued(3, (token(0), 2), (token(0), 2)),
+    "a queue for another message": queued(1, (token(1), 1)),
+    "a queue without descriptors": queued(1, (token(0), 0), (token(0), 1)),
+    "a queue with an empty packet": queued(1, (b"", 1)),
+    "a queue with a short token": queued(1, (b"123", 1)),
+    "a queue with a long token": queued(1, (token(0) + b"x", 1)),
+    "a queue that continues nowhere": queued(1, (CONTINUED, 0)),
+    "a queue that continues twice": queued(1, (CONTINUED, 2)),
+    "a queue that continues for ever": (huge_queue, BAD),
+    "a queue that is a cycle": (cycle, BAD),
+    "descriptors of no message": (dropped_for_ever, BAD),
+    "attachments without descriptors in a log": log(
+        record(frame.pack(0, [(REGION, 0, 0)] * 3) + b"payload") + PLAIN_RECORD,
+        *GOOD,
+        b"in the log",
+    ),
+    "a log without a queue": (no_queue, [DecodeError, b"in the log"]),
+    "a log whose queue leads nowhere": (bad_continuation, [*BAD, *BAD, b"in the log"]),
+    "an empty log": log(b"", *BAD),
+    "a log of 15 bytes": log(bytes(15), *BAD),
+    "a log of zeros": log(bytes(16 * 20), *BAD),
+    "zeros after a message": log(PLAIN_RECORD + bytes(16 * 20), b"in the log", *BAD),
+    "a log that starts with a torn record": log(record(b"x", size=10), *BAD),
+    "a torn record": log(PLAIN_RECORD + record(b"x", size=10), b"in the log"),
+    **{
+        f"a record of {size} bytes": log(PLAIN_RECORD + record(b"x", size=size), b"in the log")
+        for size in (2**31, 2**63 - 1, 2**63, 2**64 - 16, 2**64 - 1)
+    },
+    "garbage in a log": log(record(b"garbage!") + PLAIN_RECORD, DecodeError, b"in the log"),
+    "a hop in a log": log(record(frame.pack(frame.HOP, [])) + PLAIN_RECORD, *BAD, b"in the log"),
+    "a payload in memory in a log": log(
+        record(frame.pack(frame.IN_MEMORY, []) + token(5)) + PLAIN_RECORD, *BAD, b"in the log"
+    ),
+    "4 billion attachments in a log": log(
+        record(frame._HEADER.pack(frame.MAGIC, frame.VERSION, 0, 2**32 - 1)), *BAD
+    ),
+    "a log that is sparse": (punched_log, BAD),
+    "a log with the size of an exabyte": (
+        lambda peer: peer.frame(frame.HOP, fds=[peer.memory(record(b"", size=2**50), size=2**60)]),
+        BAD,
+    ),
+    "two logs": (
+        lambda peer: [peer.hop(PLAIN_RECORD) for _ in range(2)],
+        [b"in the log", b"in the log"],
+    ),
+    "a receiver that is far in its log": attached(
+        RECEIVER, 2**63, Peer.a_socket, memory, good=True
+    ),
+    "a receiver with an empty log": attached(RECEIVER, 0, Peer.a_socket, Peer.memory, good=True),
+    "a receiver with a log and no queue": attached(RECEIVER, 0, Peer.a_socket, memory, memory),
+    "a receiver with a socket for a log": attached(
+        RECEIVER, 0, Peer.a_socket, Peer.a_socket, Peer.a_socket
+    ),
+    "a receiver that is a sender": attached(RECEIVER, 7, Peer.a_socket, good=True),
+}

@@ -1,0 +1,197 @@
+"""Peers whose attack takes more than one message."""
+
+from __future__ import annotations
+
+import os
+import resource
+import select
+import socket
+import threading
+from contextlib import closing
+
+import pytest
+from hostile_peer import (
+    LAST,
+    PLAIN_RECORD,
+    SECONDS,
+    SO_PASSPIDFD,
+    Attacked,
+    Peer,
+    record,
+    use,
+)
+from ipc_backend_unix import frame
+from ipc_backend_unix.descriptors import send_packet
+
+import ipc_core
+from ipc_core.spi import (
+    Backend,
+    BrokenChannelError,
+    DecodeError,
+    Disconnected,
+    Empty,
+    IpcIOError,
+)
+from ipc_core.testing.plugin import descriptors
+
+SENDER, RECEIVER = 1, 2
+
+
+@pytest.mark.parametrize("how", [socket.SHUT_WR, socket.SHUT_RDWR])
+def test_one_sender_shuts_the_channel_down(attacked: Attacked, how: int) -> None:
+    """It ends for all: what was sent arrives, and nobody is told for ever of empty packets."""
+    tx, rx, peer = attacked
+    tx.send(b"sent before")
+    peer.sock.shutdown(how)
+    assert rx.recv(1)[0] == b"sent before"
+    with pytest.raises(Disconnected):
+        rx.recv(1)
+    with pytest.raises(BrokenChannelError):
+        tx.send(b"sent after")
+
+
+def test_empty_packets_before_the_end(attacked: Attacked) -> None:
+    tx, rx, peer = attacked
+    peer.packet(b"")
+    tx.send(LAST)
+    peer.close()
+    tx.close()
+    with pytest.raises(DecodeError):
+        rx.recv(1)
+    assert rx.recv(1)[0] == LAST
+    with pytest.raises(Disconnected):
+        rx.recv(1)
+
+
+def test_sockets_that_deliver_process_descriptors(attacked: Attacked) -> None:
+    """With SO_PASSPIDFD the kernel adds a descriptor to each packet; whoever gives a socket away
+    can set it at any time."""
+    _, rx, peer = attacked
+    writer, reader = peer.sockets()
+    try:
+        reader.setsockopt(socket.SOL_SOCKET, SO_PASSPIDFD, 1)
+    except OSError:
+        pytest.skip("this kernel has no SO_PASSPIDFD")
+    peer.attach(RECEIVER, [reader.fileno()])
+    (given,) = rx.recv(1)[1]
+    attached = peer.a_socket()
+    with closing(given):
+        before = descriptors()
+        for _ in range(5):
+            send_packet(writer, [frame.PLAIN + b"message"])  # type: ignore[arg-type]
+            assert given.recv(1)[0] == b"message"  # type: ignore[union-attr]
+        send_packet(
+            writer,  # type: ignore[arg-type]
+            [frame.pack(0, [(SENDER, 1, 0)]) + b"more"],
+            [attached],
+        )
+        data, (sender,) = given.recv(1)  # type: ignore[union-attr]
+        assert data == b"more"
+        sender.close()
+        assert descriptors() == before
+    attacked.check_usable()
+
+
+def test_the_receiver_of_the_channel_itself(attacked: Attacked) -> None:
+    tx, rx, peer = attacked
+    peer.attach(RECEIVER, [rx.socket.fileno()])  # type: ignore[attr-defined]
+    (again,) = rx.recv(1)[1]
+    tx.send(b"for either")
+    assert again.recv(1)[0] == b"for either"  # type: ignore[union-attr]
+    again.close()
+    attacked.check_usable()
+
+
+@pytest.mark.parametrize("depth", [1, 3, 20])
+def test_sockets_in_sockets_are_freed(attacked: Attacked, depth: int) -> None:
+    """What a refused descriptor holds in turn is freed by the kernel."""
+    _, rx, peer = attacked
+    inside, innermost = os.pipe()
+    peer.own(inside)
+    for _ in range(depth):
+        writer, reader = peer.sockets()
+        send_packet(writer, [b"x"], [innermost])  # type: ignore[arg-type]
+        os.close(innermost)
+        innermost = os.dup(reader.fileno())
+        writer.close()
+        reader.close()
+    peer.frame(0, [(9, 1, 0)], fds=[innermost])
+    os.close(innermost)
+    with pytest.raises(DecodeError):
+        rx.recv(1)
+    assert select.select([inside], [], [], SECONDS)[0]
+    assert os.read(inside, 1) == b""
+    attacked.check_usable()
+
+
+def test_descriptors_in_several_control_messages(attacked: Attacked) -> None:
+    _, rx, peer = attacked
+    fds = [peer.a_socket() for _ in range(254)]
+    with pytest.raises(OSError, match="Invalid"):
+        peer.packet(frame.PLAIN, fds)
+    part = b"".join(fd.to_bytes(4, "little") for fd in fds[:100])
+    rights = (socket.SOL_SOCKET, socket.SCM_RIGHTS, part)
+    peer.sock.sendmsg([frame.PLAIN], [rights, rights])
+    with pytest.raises(DecodeError, match="200"):
+        rx.recv(1)
+    attacked.check_usable()
+
+
+def test_messages_that_failed_leave_no_descriptors_behind(attacked: Attacked) -> None:
+    """A sender whose log has no room for a record has put its descriptors into the queue: a
+    reader does not have to tell them from those of a queue that never ends."""
+    tx, rx, _ = attacked
+    count = 0
+    while tx._line.log is None:  # type: ignore[attr-defined]
+        tx.send(b"fill", [tx])
+        count += 1
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, hard))
+    try:
+        for _ in range(5):
+            with pytest.raises(IpcIOError):
+                tx.send(bytes(20_000), [tx] * 3)
+            tx.send(b"fill", [tx])
+            count += 1
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    for _ in range(count):
+        data, (sender,) = rx.recv(1)
+        assert data == b"fill"
+        sender.close()
+    with pytest.raises(Empty):
+        rx.recv(0)
+
+
+def test_a_router_reports_and_goes_on(level_unix: Backend, monkeypatch: pytest.MonkeyPatch) -> None:
+    reports: list[type[BaseException]] = []
+    monkeypatch.setattr(threading, "excepthook", lambda args: reports.append(args.exc_type))
+    hostile_tx, hostile_rx = ipc_core.bytes_channel(backend="unix")
+    good_tx, good_rx = ipc_core.bytes_channel(backend="unix")
+    with ipc_core.Router() as router, closing(hostile_tx), closing(good_tx):
+        hostile, good = router.route_to_queue(hostile_rx), router.route_to_queue(good_rx)
+        with Peer(hostile_tx._handle._line.sock.fileno()) as peer:
+            for _ in range(20):
+                peer.packet(b"garbage")
+                peer.hop(b"")
+                peer.attach(9, [peer.a_socket()])
+                good_tx.send(b"undisturbed")
+                assert good.get(timeout=SECONDS) == b"undisturbed"
+            hostile_tx.send(LAST)
+            assert hostile.get(timeout=SECONDS) == LAST
+    assert reports == [DecodeError] * 60
+
+
+def test_a_receiver_that_came_with_hostile_bytes(attacked: Attacked) -> None:
+    """What an attacker's own receiver holds is an error where it is read."""
+    _, rx, peer = attacked
+    writer, reader = peer.sockets()
+    send_packet(writer, [b"garbage"])  # type: ignore[arg-type]
+    peer.attach(RECEIVER, [reader.fileno(), peer.memory(record(b"garbage!") + PLAIN_RECORD)])
+    (given,) = rx.recv(1)[1]
+    with closing(given):
+        with pytest.raises(DecodeError):
+            given.recv(0)  # type: ignore[union-attr]
+        assert given.recv(0)[0] == b"in the log"  # type: ignore[union-attr]
+        use(given)
+    attacked.check_usable()

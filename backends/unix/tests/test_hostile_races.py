@@ -1,0 +1,179 @@
+"""Peers that go on attacking while a receiver works."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import random
+import signal
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+from hostile_peer import (
+    SECONDS,
+    Attacked,
+    bounded,
+    record,
+)
+from ipc_backend_unix import frame
+
+from ipc_core.spi import (
+    DecodeError,
+    Empty,
+)
+
+SENDER, REGION = 1, 3
+PAGE = 4096
+
+
+@contextmanager
+def attacking(attack: Callable[[], object]) -> Iterator[None]:
+    """Another process does this again and again until it is killed."""
+    pid = os.fork()
+    if pid == 0:
+        try:
+            while True:
+                try:
+                    attack()
+                except (BlockingIOError, BrokenPipeError):
+                    time.sleep(0.0001)
+        finally:
+            os._exit(1)
+    try:
+        yield
+    finally:
+        os.kill(pid, signal.SIGKILL)
+        assert os.waitpid(pid, 0)[1] == signal.SIGKILL, "the attack failed"
+
+
+def survives(action: Callable[[], object]) -> None:
+    """Do it in a process of its own, which may be killed by a signal."""
+    pid = os.fork()
+    if pid == 0:
+        status = 1
+        try:
+            action()
+            status = 0
+        finally:
+            os._exit(status)
+    assert os.waitpid(pid, 0)[1] == 0
+
+
+def test_logs_that_never_end(attacked: Attacked) -> None:
+    """A timeout holds while a peer announces empty logs as fast as it can."""
+    _, rx, peer = attacked
+    memory = peer.memory()
+    with attacking(lambda: peer.frame(frame.HOP, fds=[memory])), bounded():
+        for _ in range(300):
+            with pytest.raises((DecodeError, Empty)):
+                rx.recv(0)
+    attacked.check_usable()
+
+
+def test_a_payload_that_shrinks_while_it_is_read(attacked: Attacked) -> None:
+    _, rx, peer = attacked
+    size = 8 << 20
+    fd = peer.memory()
+    filled = bytes(size + 64)
+
+    def attack() -> None:
+        os.pwrite(fd, filled, 0)
+        time.sleep(random.random() * 0.003)
+        os.ftruncate(fd, size // 2)
+
+    shrank = 0
+    with attacking(attack), bounded():
+        deadline = time.monotonic() + SECONDS * 0.9
+        while not shrank and time.monotonic() < deadline:
+            peer.in_memory(size, fd)
+            try:
+                assert len(rx.recv(1)[0]) == size
+            except DecodeError as error:
+                shrank += "while it was read" in str(error)
+    assert shrank
+    attacked.check_usable()
+
+
+def test_a_region_that_shrinks(attacked: Attacked) -> None:
+    """Memory can be read to its end, or is refused: no SIGBUS."""
+    _, rx, peer = attacked
+
+    def attack() -> None:
+        with closing_fd(os.memfd_create("m", os.MFD_ALLOW_SEALING)) as fd:
+            os.ftruncate(fd, 64 * PAGE)
+            peer.attach(REGION, [fd], 64 * PAGE)
+            for size in range(63, -1, -1):
+                try:
+                    os.ftruncate(fd, size * PAGE)
+                except PermissionError:
+                    break
+
+    def receive() -> None:
+        """Touch each region when its owner has long tried everything."""
+        received: deque[Any] = deque()
+        for _ in range(1000):
+            try:
+                received += rx.recv(5)[1]
+            except DecodeError:
+                continue
+            if len(received) > 50:
+                assert not any(received.popleft().buffer[::PAGE])
+        assert received
+
+    with attacking(attack):
+        survives(receive)
+    attacked.check_usable()
+
+
+@contextmanager
+def closing_fd(fd: int) -> Iterator[int]:
+    try:
+        yield fd
+    finally:
+        os.close(fd)
+
+
+def test_a_payload_that_changes_while_it_is_decoded(attacked: Attacked) -> None:
+    """What was received is a copy, also while the writer goes on."""
+    _, rx, peer = attacked
+    fd = peer.memory(bytes(100_064))
+    turns = itertools.cycle([b"a" * 100_000, b"b" * 100_000])
+    with attacking(lambda: os.pwrite(fd, next(turns), 64)), bounded():
+        for _ in range(300):
+            peer.in_memory(100_000, fd)
+            data, _ = rx.recv(1)
+            before = bytes(data)
+            os.sched_yield()
+            assert data == before
+    attacked.check_usable()
+
+
+def test_a_log_that_changes_while_it_is_read(attacked: Attacked) -> None:
+    """Lengths grow and shrink under the reader's eyes: messages or errors, and an end."""
+    _, rx, peer = attacked
+    size = 1 << 20
+    memory = peer.memory(bytes(size))
+    lengths = [n.to_bytes(8, "little") for n in (0, 100, 8000, 300_000, size - 16, size, 2**63)]
+
+    def attack() -> None:
+        for _ in range(100):
+            os.pwrite(memory, random.choice(lengths), 8 * random.randrange(200))
+
+    seen = set()
+    with attacking(attack), bounded():
+        for _ in range(30):
+            os.pwrite(memory, record(frame.PLAIN + bytes(300_000)) * 3, 0)
+            peer.frame(frame.HOP, fds=[memory])
+            while Empty not in seen:
+                try:
+                    rx.recv(0)
+                    seen.add(bytes)
+                except (DecodeError, Empty) as error:
+                    seen.add(type(error))
+            seen.remove(Empty)
+    assert seen == {bytes, DecodeError}
+    attacked.check_usable()

@@ -1,0 +1,119 @@
+"""Programs that end at any instant, with everything open and in use."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+
+from faults import Outcome, fault
+
+PROGRAM = """
+import signal, sys, threading
+import ipc_core as ipc
+
+def leave(*_):
+    raise SystemExit
+
+def again(unraisable):  # where Python drops what a handler raised: in __del__
+    if unraisable.exc_type is SystemExit:
+        signal.setitimer(signal.ITIMER_REAL, 0.001)
+    else:
+        sys.__unraisablehook__(unraisable)
+
+sys.unraisablehook = again
+signal.signal(signal.SIGUSR1, leave)
+signal.signal(signal.SIGALRM, leave)
+
+def exchange():
+    while True:
+        one_tx, one_rx = ipc.channel()
+        one_tx.send("unread")
+        tx.send([one_rx, "x" * 50_000])
+        rx.recv()[0].close()
+        one_tx.close()
+
+tx, rx = ipc.channel()
+unread_tx, unread_rx = ipc.channel()
+for number in range(500):
+    unread_tx.send((number, "x" * 1000))
+back_tx, back_rx = ipc.channel()
+routed_tx, routed_rx = ipc.channel()
+ipc.ROUTER.add_route(routed_rx, back_tx.send)
+members = ipc.IpcReceiverSet()
+members.add(back_rx)
+idle_tx, idle_rx = ipc.channel()
+server = ipc.IpcOneShotServer()
+regions = []
+if len(sys.argv) > 1:
+    regions = [ipc.IpcSharedMemory.from_bytes(bytes(100_000))]
+    views = [regions[0].buffer]
+for target in (exchange, exchange, idle_rx.recv, members.select, server.accept):
+    threading.Thread(target=target, daemon=True).start()
+print("ready", flush=True)
+while True:
+    one, name = ipc.IpcOneShotServer.new()
+    with one, ipc.IpcSender.connect(name) as client:
+        client.send(regions)
+        receiver, found = one.accept()
+        receiver.close()
+        for region in found:
+            region.close()
+    routed_tx.send(1)
+    try:
+        members.try_select_timeout(0.0001)
+    except ipc.Empty:
+        pass
+"""
+
+
+def end(outcome: Outcome, signal_number: int, backend: str, optional: str) -> tuple[int, str]:
+    """Run the program, signal it at a random instant; return its status and what it printed to
+    stderr. What it leaves in its temporary folder counts as leaked."""
+    with tempfile.TemporaryDirectory() as folder:
+        program = subprocess.Popen(
+            [sys.executable, "-c", PROGRAM, *optional.split()],
+            env=os.environ | {"TMPDIR": folder, "IPC_CORE_BACKEND": backend},
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        )  # fmt: skip
+        assert program.stdout
+        assert program.stdout.readline() == "ready\n"
+        time.sleep(random.uniform(0, 0.03))
+        program.send_signal(signal_number)
+        with outcome.waiting():
+            try:
+                _, errors = program.communicate(timeout=20)
+            except subprocess.TimeoutExpired:
+                program.kill()
+                raise AssertionError(f"still runs: {program.communicate()}") from None
+        if signal_number != signal.SIGTERM:
+            outcome.leaked += len(os.listdir(folder))
+        return program.returncode, errors
+
+
+@fault("SystemExit at a random instant, with all kinds of ends in use", runs=200, within=1)
+def program_exits(outcome: Outcome) -> None:
+    for number in range(outcome.runs):
+        backend = ("unix", "inprocess")[number % 4 == 3]
+        result = end(outcome, signal.SIGUSR1, backend, "regions" if backend == "unix" else "")
+        assert result == (0, ""), result
+
+
+@fault("SIGINT at a random instant, with all kinds of ends in use", runs=100, within=1)
+def program_is_interrupted(outcome: Outcome) -> None:
+    for _ in range(outcome.runs):
+        status, errors = end(outcome, signal.SIGINT, "unix", "regions")
+        assert status == -signal.SIGINT, (status, errors)
+        assert errors.count("Traceback") == 1, errors
+        assert errors.endswith("KeyboardInterrupt\n"), errors
+
+
+@fault("SIGTERM at a random instant, with all kinds of ends in use", runs=50, within=1)
+def program_is_terminated(outcome: Outcome) -> None:
+    for _ in range(outcome.runs):
+        result = end(outcome, signal.SIGTERM, "unix", "regions")
+        assert result == (-signal.SIGTERM, ""), result
