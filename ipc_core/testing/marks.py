@@ -11,6 +11,9 @@ from ipc_core.spi import Capability
 
 C = TypeVar("C", bound=type)
 
+drops = pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")
+"""For tests in which endpoints are dropped without `close()`, which `-X dev` warns of."""
+
 
 def requires(*capabilities: Capability) -> pytest.MarkDecorator:
     """Skip a test, with the reason, on a backend that does not claim these capabilities."""

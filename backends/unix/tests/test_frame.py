@@ -6,8 +6,8 @@ import os
 import socket
 
 import pytest
-
 from ipc_backend_unix import frame
+
 from ipc_core import registry
 from ipc_core.spi import DecodeError, Kind
 

@@ -10,8 +10,8 @@ from ipc_core.testing.suite.test_embedding import TestEmbedding
 from ipc_core.testing.suite.test_errors import TestErrors
 from ipc_core.testing.suite.test_forgery import TestForgery, TestForgeryOfProcesses
 from ipc_core.testing.suite.test_forks import TestForks, TestForksInProcess
-from ipc_core.testing.suite.test_killed_peers import TestKilledPeers, TestSharedReceivers
 from ipc_core.testing.suite.test_interrupts import TestInterrupts
+from ipc_core.testing.suite.test_killed_peers import TestKilledPeers, TestSharedReceivers
 from ipc_core.testing.suite.test_machine import TestMachine
 from ipc_core.testing.suite.test_one_shot_server import TestOneShotServer
 from ipc_core.testing.suite.test_opaque import TestOpaque

@@ -19,7 +19,7 @@ from ipc_core import Disconnected, Empty, EncodeError, MessageReceived, Router
 from ipc_core.spi import Backend, Capability
 from ipc_core.testing.bag import Bag
 from ipc_core.testing.children import Children
-from ipc_core.testing.marks import requires
+from ipc_core.testing.marks import drops, each_test, requires
 from ipc_core.testing.payloads import MIB, pattern, same
 from ipc_core.testing.plugin import descriptors
 from ipc_core.testing.states import wait_until
@@ -58,6 +58,7 @@ def ended(rx: ipc_core.IpcReceiver[Any]) -> bool:
     return False
 
 
+@each_test(drops)
 class TestDescriptors:
     @ROUNDS
     def test_many_messages_with_senders(
@@ -229,11 +230,12 @@ class TestDescriptors:
         with level_here():
             for _ in range(20):
                 tx, rx = bag.channel()
-                ends: list[Any] = {"sender": [tx], "receiver": [rx], "both": [tx, rx]}[which]
+                both: dict[str, Any] = {"sender": tx, "receiver": rx}
+                ends = list(both.values()) if which == "both" else [both[which]]
                 tx.send([watched_tx.clone(), *ends])
                 tx.close()
                 rx.close()
-                del tx, rx, ends
+                del tx, rx, both, ends
         watched_tx.close()
         wait_until(lambda: ended(watched_rx), "what is in the cycle is freed")
 

@@ -9,13 +9,10 @@ import pytest
 from ipc_core import BrokenChannelError, ClosedError, Disconnected, Empty
 from ipc_core.spi import Capability
 from ipc_core.testing.bag import Bag
-from ipc_core.testing.marks import requires
+from ipc_core.testing.marks import drops, requires
 from ipc_core.testing.suite.waiting import BOUND
 
 PAIR = ("Patrick Walton", 29)
-
-# Dropping an endpoint without close() is what some tests are about.
-drops = pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")
 
 
 class TestDisconnect:

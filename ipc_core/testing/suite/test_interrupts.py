@@ -17,7 +17,7 @@ from ipc_core import DecodeError, Disconnected, Empty, EncodeError, IpcReceiver,
 from ipc_core.spi import Backend, Capability
 from ipc_core.testing.bag import Bag
 from ipc_core.testing.children import Children
-from ipc_core.testing.marks import requires
+from ipc_core.testing.marks import drops, requires
 from ipc_core.testing.payloads import MIB, pattern
 from ipc_core.testing.suite import programs
 from ipc_core.testing.suite.waiting import BOUND
@@ -201,6 +201,7 @@ class TestInterrupts:
         """W2, W39: also where the message has to wait behind many."""
         at_every_line(lambda step: interrupt_send(bag, step, CORE, queued=LONG), 15)
 
+    @drops
     @pytest.mark.parametrize("size", [1, MIB], ids=["small", "large"])
     def test_interrupted_at_every_line_of_a_receive(self, bag: Bag, size: int) -> None:
         """W4: wherever a receive is interrupted, at most that message is lost."""

@@ -22,6 +22,7 @@ from ipc_core import (
     IpcSender,
 )
 from ipc_core.testing.bag import Bag
+from ipc_core.testing.marks import drops
 from ipc_core.testing.plugin import descriptors
 from ipc_core.testing.suite.waiting import BOUND, SOON, collect, still_waits
 
@@ -126,7 +127,7 @@ class TestOneShotServer:
         with pytest.raises(BrokenChannelError):
             client.send(1)
 
-    @pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")
+    @drops
     def test_dropped(self, bag: Bag) -> None:
         """I5: dropping the last reference to a server gives up its name."""
         server, name = IpcOneShotServer[Any].new()
