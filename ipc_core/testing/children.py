@@ -16,6 +16,8 @@ import pytest
 if TYPE_CHECKING:
     from typing_extensions import Self
 
+_PROGRAM = "import sys; from ipc_core.testing.children import run; run(*sys.argv[1:])"
+
 
 class Children:
     """Starts functions of importable modules in processes of their own."""
@@ -28,8 +30,8 @@ class Children:
         """Run `function(*args)`, a module's top-level function, in a new process."""
         command = [
             sys.executable,
-            "-m",
-            __name__,
+            "-c",
+            _PROGRAM,
             function.__module__,
             function.__qualname__,
             *args,
@@ -83,12 +85,9 @@ class Children:
                 raise
 
 
-def _main(module: str, function: str, *args: str) -> None:
-    run: Any = importlib.import_module(module)
+def run(module: str, function: str, *args: str) -> None:
+    """Call a module's function: what a child does."""
+    found: Any = importlib.import_module(module)
     for part in function.split("."):
-        run = getattr(run, part)
-    run(*args)
-
-
-if __name__ == "__main__":
-    _main(*sys.argv[1:])
+        found = getattr(found, part)
+    found(*args)

@@ -20,14 +20,15 @@ def leave(*_):
     raise SystemExit
 
 def again(unraisable):  # where Python drops what a handler raised: in __del__
-    if unraisable.exc_type is SystemExit:
-        signal.setitimer(signal.ITIMER_REAL, 0.001)
-    else:
-        sys.__unraisablehook__(unraisable)
+    dropped = unraisable.exc_type
+    if dropped not in handlers:
+        return sys.__unraisablehook__(unraisable)
+    signal.signal(signal.SIGALRM, handlers[dropped])
+    signal.setitimer(signal.ITIMER_REAL, 0.001)
 
+handlers = {SystemExit: leave, KeyboardInterrupt: signal.default_int_handler}
 sys.unraisablehook = again
 signal.signal(signal.SIGUSR1, leave)
-signal.signal(signal.SIGALRM, leave)
 
 def exchange():
     while True:

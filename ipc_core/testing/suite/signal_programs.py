@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import queue
 import signal
@@ -104,7 +105,12 @@ def _wait_for(bag: Bag, what: str) -> Wait:
             return await stream.recv()
         raise Empty
 
-    return Wait(lambda t: anyio.run(receive, t, backend=loop), send)
+    def run(timeout: float | None) -> Any:
+        if loop == "asyncio":
+            return asyncio.run(receive(timeout))  # anyio.run cancels instead on Python 3.10
+        return anyio.run(receive, timeout, backend=loop)
+
+    return Wait(run, send)
 
 
 def _true(happened: bool) -> bool:
