@@ -9,6 +9,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 
 from faults import Outcome, fault
 
@@ -29,6 +30,7 @@ def again(unraisable):  # where Python drops what a handler raised: in __del__
 handlers = {SystemExit: leave, KeyboardInterrupt: signal.default_int_handler}
 sys.unraisablehook = again
 signal.signal(signal.SIGUSR1, leave)
+signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored in jobs of some shells
 
 def exchange():
     while True:
@@ -55,8 +57,8 @@ if len(sys.argv) > 1:
     views = [regions[0].buffer]
 for target in (exchange, exchange, idle_rx.recv, members.select, server.accept):
     threading.Thread(target=target, daemon=True).start()
-print("ready", flush=True)
-while True:
+
+def meet():
     one, name = ipc.IpcOneShotServer.new()
     with one, ipc.IpcSender.connect(name) as client:
         client.send(regions)
@@ -69,45 +71,96 @@ while True:
         members.try_select_timeout(0.0001)
     except ipc.Empty:
         pass
+
 """
 
+UNTIL_A_SIGNAL = (
+    PROGRAM
+    + """
+print("ready", flush=True)
+while True:
+    meet()
+"""
+)
+UNTIL_TOLD = (
+    PROGRAM
+    + """
+def meet_until_exit():
+    try:
+        while True:
+            meet()
+    except ipc.IpcError:
+        pass  # servers and routers end when the interpreter does
 
-def end(outcome: Outcome, signal_number: int, backend: str, optional: str) -> tuple[int, str]:
-    """Run the program, signal it at a random instant; return its status and what it printed to
+threading.Thread(target=meet_until_exit, daemon=True).start()
+print("ready", flush=True)
+sys.stdin.read()
+"""
+)
+
+
+def end(
+    outcome: Outcome,
+    how: Callable[[subprocess.Popen[str]], None],
+    backend: str = "unix",
+    program: str = UNTIL_A_SIGNAL,
+    options: tuple[str, ...] = (),
+) -> tuple[int, str]:
+    """Run the program and end it at a random instant; return its status and what it printed to
     stderr. What it leaves in its temporary folder counts as leaked."""
     with tempfile.TemporaryDirectory() as folder:
-        program = subprocess.Popen(
-            [sys.executable, "-c", PROGRAM, *optional.split()],
+        regions = ["regions"] if backend == "unix" else []
+        running = subprocess.Popen(
+            [sys.executable, *options, "-c", program, *regions],
             env=os.environ | {"TMPDIR": folder, "IPC_CORE_BACKEND": backend},
-            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
         )  # fmt: skip
-        assert program.stdout
-        assert program.stdout.readline() == "ready\n"
+        assert running.stdout
+        assert running.stdout.readline() == "ready\n"
         time.sleep(random.uniform(0, 0.03))
-        program.send_signal(signal_number)
+        how(running)
         with outcome.waiting():
             try:
-                _, errors = program.communicate(timeout=20)
+                _, errors = running.communicate(timeout=20)
             except subprocess.TimeoutExpired:
-                program.kill()
-                raise AssertionError(f"still runs: {program.communicate()}") from None
-        if signal_number != signal.SIGTERM:
+                running.kill()
+                raise AssertionError(f"still runs: {running.communicate()}") from None
+        if running.returncode != -signal.SIGTERM:
             outcome.leaked += len(os.listdir(folder))
-        return program.returncode, errors
+        return running.returncode, errors
+
+
+def by(number: int) -> Callable[[subprocess.Popen[str]], None]:
+    return lambda running: running.send_signal(number)
+
+
+def by_the_end_of_main(running: subprocess.Popen[str]) -> None:
+    assert running.stdin
+    running.stdin.close()
+    running.stdin = None  # communicate() would flush it
+
+
+@fault("The main thread ends at any instant of the others, -X dev -W error", runs=200, within=1)
+def program_ends(outcome: Outcome) -> None:
+    strict = ("-X", "dev", "-W", "error")
+    for number in range(outcome.runs):
+        backend = ("unix", "inprocess")[number % 4 == 3]
+        result = end(outcome, by_the_end_of_main, backend, UNTIL_TOLD, strict)
+        assert result == (0, ""), result
 
 
 @fault("SystemExit at a random instant, with all kinds of ends in use", runs=200, within=1)
 def program_exits(outcome: Outcome) -> None:
     for number in range(outcome.runs):
         backend = ("unix", "inprocess")[number % 4 == 3]
-        result = end(outcome, signal.SIGUSR1, backend, "regions" if backend == "unix" else "")
+        result = end(outcome, by(signal.SIGUSR1), backend)
         assert result == (0, ""), result
 
 
 @fault("SIGINT at a random instant, with all kinds of ends in use", runs=100, within=1)
 def program_is_interrupted(outcome: Outcome) -> None:
     for _ in range(outcome.runs):
-        status, errors = end(outcome, signal.SIGINT, "unix", "regions")
+        status, errors = end(outcome, by(signal.SIGINT))
         assert status == -signal.SIGINT, (status, errors)
         assert errors.count("Traceback") == 1, errors
         assert errors.endswith("KeyboardInterrupt\n"), errors
@@ -116,5 +169,5 @@ def program_is_interrupted(outcome: Outcome) -> None:
 @fault("SIGTERM at a random instant, with all kinds of ends in use", runs=50, within=1)
 def program_is_terminated(outcome: Outcome) -> None:
     for _ in range(outcome.runs):
-        result = end(outcome, signal.SIGTERM, "unix", "regions")
+        result = end(outcome, by(signal.SIGTERM))
         assert result == (-signal.SIGTERM, ""), result

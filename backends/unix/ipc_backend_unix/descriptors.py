@@ -31,14 +31,10 @@ _DONTWAIT = int(socket.MSG_DONTWAIT)
 
 
 class Socket(socket.socket):
-    """A unix SOCK_SEQPACKET socket."""
+    """A unix SOCK_SEQPACKET socket: a new one, or the owner of a descriptor."""
 
-    def __init__(self, fd: int) -> None:
+    def __init__(self, fd: int | None = None) -> None:
         super().__init__(socket.AF_UNIX, socket.SOCK_SEQPACKET, 0, fd)
-
-    @classmethod
-    def new(cls) -> Socket:
-        return cls(socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET).detach())
 
     __del__ = socket.SocketType.close  # without a warning, also of one that is half made
 

@@ -81,9 +81,7 @@ class UnixOneShotServer(Exclusive):
         raise ClosedError("this server is closed")
 
     def after_fork(self) -> None:
-        """The folder is the parent's to remove."""
         super().after_fork()
-        self._folder.leave()
         self._wake = Flag()
 
     def _end_wait(self) -> None:
@@ -122,7 +120,7 @@ def connect(name: str) -> UnixSender:
 
 
 def _claim(name: str) -> Socket:
-    sock = Socket.new()
+    sock = Socket()
     try:
         os.rename(f"{name}/{WAITING}", f"{name}/{TAKEN}")
         sock.setblocking(False)  # whoever listens there may be a stranger with a full queue

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import atexit
 import errno
 import functools
 import os
 import socket
-from collections.abc import Iterator
+import sys
+from collections.abc import Callable, Iterator
 
 from ipc_backend_unix.descriptors import Socket
 from ipc_backend_unix.errors import io_error
+from ipc_core.spi import BriefLock
 
 WAITING = "waiting"
 TAKEN = "taken"
@@ -22,30 +25,58 @@ _BOOT_ID = "/proc/sys/kernel/random/boot_id"
 class Folder:
     """A folder that only this user can enter, with a socket in it that listens.
 
-    It is removed with this object, and at the latest when the interpreter exits.
+    It is removed with this object, and at the latest when the interpreter exits; in a forked
+    child it is the parent's, and stays.
     """
 
     def __init__(self, base: str, listener: Socket) -> None:
-        from weakref import finalize
-
         name = _random()
         fresh, self.path = os.path.join(base, f"new-{name}"), os.path.join(base, _prefix() + name)
-        self._removal = finalize(self, _remove, fresh, self.path)
-        os.mkdir(fresh, 0o700)
-        listener.bind(f"{fresh}/{WAITING}")
-        listener.listen(0)
-        # A folder of this name without a living socket is one that was left.
-        os.rename(fresh, self.path)
+        with _changing:
+            if _exiting:
+                raise OSError(errno.ESHUTDOWN, "the interpreter is exiting")
+            self._entry = os.getpid(), fresh, self.path
+            _entries.add(self._entry)
+            os.mkdir(fresh, 0o700)
+            listener.bind(f"{fresh}/{WAITING}")
+            listener.listen(0)
+            # A folder of this name without a living socket is one that was left.
+            os.rename(fresh, self.path)
 
     def remove(self) -> None:
         """Removing twice does nothing."""
-        if self._removal.alive:
-            _remove(self.path)
-            self._removal.detach()
+        with _changing:
+            if self._entry in _entries:
+                _entries.discard(self._entry)
+                _remove_own(*self._entry)
 
-    def leave(self) -> None:
-        """Let it stay: it belongs to another process."""
-        self._removal.detach()
+    def __del__(self, is_finalizing: Callable[[], bool] = sys.is_finalizing) -> None:
+        if hasattr(self, "_entry") and not is_finalizing():  # all were removed at exit
+            self.remove()
+
+
+_Entry = tuple[int, str, str]
+
+_entries: set[_Entry] = set()
+"""The process that made a folder, and the names that the folder may have."""
+
+_changing = BriefLock()
+_exiting = False
+
+
+@atexit.register
+def _remove_all() -> None:
+    """Daemon threads go on for a while after this; they can make no more folders."""
+    global _exiting
+    with _changing:
+        _exiting = True
+        while _entries:
+            _remove_own(*_entries.pop())
+
+
+def _remove_own(maker: int, *folders: str) -> None:
+    if maker == os.getpid():
+        _remove(*folders)
 
 
 def occupy() -> tuple[Folder, Socket]:
@@ -58,7 +89,7 @@ def occupy() -> tuple[Folder, Socket]:
         _remove_leftovers(base)
         listener = None
         try:
-            listener = Socket.new()
+            listener = Socket()
             return Folder(base, listener), listener
         except OSError as error:
             code, reason = error.errno or 0, str(error)

@@ -79,7 +79,7 @@ def server(public: Path) -> Iterator[UnixOneShotServer]:
 
 def raw_client(name: str, packet: bytes) -> Socket:
     """Do what `connect` does, without its checks, and send a packet."""
-    client = Socket.new()
+    client = Socket()
     os.rename(f"{name}/waiting", f"{name}/taken")
     client.connect(f"{name}/taken")
     client.send(packet)
@@ -89,7 +89,7 @@ def raw_client(name: str, packet: bytes) -> Socket:
 def listen(name: str, mode: int = 0o777) -> Socket:
     """Be a server of that name."""
     os.mkdir(name)
-    listener = Socket.new()
+    listener = Socket()
     listener.bind(f"{name}/waiting")
     os.chmod(name, mode)
     os.chmod(f"{name}/waiting", mode)
@@ -176,7 +176,7 @@ def test_a_listener_with_a_full_queue_is_no_server(public: Path) -> None:
     """I1: connecting never waits for whoever listens there."""
     name = f"{public}/busy"
     listener = listen(name)
-    with Socket.new() as first:
+    with Socket() as first:
         first.connect(f"{name}/waiting")
         with Soon(1), pytest.raises(IpcIOError, match="no server waits"):
             connect(name)
@@ -222,7 +222,7 @@ def test_what_stands_at_the_name_is_not_used(
     if what == "file":
         squatted.touch()
     if what == "socket":
-        Socket.new().bind(str(squatted))
+        Socket().bind(str(squatted))
     if what in ("symlink", "dangling"):
         squatted.symlink_to(target if what == "symlink" else public / "nowhere")
     before = descriptors()

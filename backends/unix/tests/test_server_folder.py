@@ -187,7 +187,7 @@ def test_what_is_not_ours_stays(place: Path) -> None:
     (place / kept[2] / "precious").touch()
     (place / f"{own}symlink").symlink_to(place / "elsewhere")
     (place / f"{own}file").touch()
-    bound, listening = Socket.new(), Socket.new()
+    bound, listening = Socket(), Socket()
     bound.bind(str(place / f"{own}lives" / "taken"))
     listening.bind(str(place / "elsewhere" / "waiting"))
     if os.geteuid() == 0:
