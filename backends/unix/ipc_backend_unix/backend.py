@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from ipc_backend_unix.attachments import unpack
-from ipc_backend_unix.channel import UnixReceiver, UnixSender, make_channel
+from ipc_backend_unix.channel import make_channel
 from ipc_backend_unix.frame import Frame
 from ipc_backend_unix.send_line import LARGEST_PACKET, SMALL
 from ipc_backend_unix.shared_memory import UnixSharedMemory, make_region
@@ -15,7 +15,9 @@ from ipc_core.spi import Attachment, Backend, Buffer, Capability, Finding, NotSu
 
 if TYPE_CHECKING:
     from ipc_backend_unix.one_shot_server import UnixOneShotServer
+    from ipc_backend_unix.receiver import UnixReceiver
     from ipc_backend_unix.receiver_set import UnixReceiverSet
+    from ipc_backend_unix.sender import UnixSender
 
 
 class UnixBackend(Backend):

@@ -5,7 +5,7 @@ A frame is one packet, or one record of an overflow log:
     magic 2 | version 1 | flags 1 | count u32 | count entries | payload
 
 Each entry describes one attachment: its kind, how many descriptors it has, and a number (the
-size of a region, or how far a receiver has read its log). All numbers are little-endian. The
+size of a region, or what a receiver has read of its log). All numbers are little-endian. The
 length of the payload is what remains of the packet or record.
 """
 
@@ -24,7 +24,9 @@ IN_MEMORY = 2
 """The payload is a size; the bytes are in the memfd that is the last descriptor."""
 QUEUED = 4
 """The one descriptor is a queue that holds the attachments' descriptors."""
-_KNOWN = HOP | IN_MEMORY | QUEUED
+NOTICE = 8
+"""A hop follows, perhaps after packets of others: receive with care."""
+_KNOWN = HOP | IN_MEMORY | QUEUED | NOTICE
 
 _HEADER = struct.Struct("<2sBBI")
 _ENTRY = struct.Struct("<BBQ")
@@ -71,8 +73,8 @@ def parse(data: memoryview) -> Frame:
         raise DecodeError("the peer does not speak this protocol")
     if version != VERSION or flags & ~_KNOWN:
         raise DecodeError(f"the peer speaks version {version} (flags {flags:#x}), not {VERSION}")
-    if flags & HOP and (flags != HOP or len(data) != HEADER_SIZE):
-        raise DecodeError("a hop is not a message at the same time")
+    if flags & (HOP | NOTICE) and (flags not in (HOP, NOTICE) or len(data) != HEADER_SIZE):
+        raise DecodeError("a hop or its notice is not a message at the same time")
     end = HEADER_SIZE + count * ENTRY_SIZE
     if end > len(data):
         raise DecodeError(f"a frame of {len(data)} bytes cannot describe {count} attachments")

@@ -5,6 +5,9 @@ receiver that meets the hop seals the log against growing, drains it and goes on
 the sender's next append fails with EPERM, and it too goes back to the socket. So what was sent
 lives in the kernel, costs one descriptor, and stays in order.
 
+A hop that is taken where the table of descriptors is full is lost, and the log with it. So a
+notice goes before it: from there on the receiver looks before it takes.
+
 A record is its length, a token, and a frame. Descriptors are in a queue that the hop carries,
 under the record's token. A sender killed in the middle of a record leaves a torn tail, which the
 receiver discards.
@@ -125,31 +128,12 @@ class LogWriter:
             pass  # sealed by the receiver, which discards the torn record
 
     def _announce(self, sock: Socket) -> None:
-        """Send the hop through a full socket.
-
-        Only the sender decides how much its socket holds. Letting in one packet at a time, as
-        opposed to raising the limit and lowering it again, costs one packet of the reserve if
-        this process is killed in between.
-        """
         fds = [self._memory.fd]
         if self._queue:
             fds.append(self._queue.reader.fileno())
-        hop = [frame.pack(frame.HOP, [])]
         deadline = time.monotonic() + _ANNOUNCE_SECONDS
-        tries = 0
-        while True:
-            room = min(max(SEND_BUFFER, unsent(sock) + 2), _RESERVE_END)
-            set_send_buffer(sock, room)
-            try:
-                return send_packet(sock, hop, fds)
-            except BlockingIOError:
-                tries += 1
-            if tries > _ANNOUNCE_TRIES:
-                if time.monotonic() > deadline:
-                    raise io_error(
-                        errno.ENOBUFS, "too many senders wait for this receiver: its socket is full"
-                    )
-                time.sleep(0.001)
+        _squeeze_in(sock, frame.pack(frame.NOTICE, []), (), deadline)
+        _squeeze_in(sock, frame.pack(frame.HOP, []), fds, deadline)
 
     def close(self) -> None:
         self._memory.close()
@@ -215,6 +199,29 @@ class LogReader:
         self.memory.close()
         if self.queue:
             self.queue.close()
+
+
+def _squeeze_in(sock: Socket, packet: bytes, fds: Sequence[int], deadline: float) -> None:
+    """Send a packet through a full socket.
+
+    Only the sender decides how much its socket holds. Letting in one packet at a time, as opposed
+    to raising the limit and lowering it again, costs one packet of the reserve if this process is
+    killed in between.
+    """
+    tries = 0
+    while True:
+        room = min(max(SEND_BUFFER, unsent(sock) + 2), _RESERVE_END)
+        set_send_buffer(sock, room)
+        try:
+            return send_packet(sock, [packet], fds)
+        except BlockingIOError:
+            tries += 1
+        if tries > _ANNOUNCE_TRIES:
+            if time.monotonic() > deadline:
+                raise io_error(
+                    errno.ENOBUFS, "too many senders wait for this receiver: its socket is full"
+                )
+            time.sleep(0.001)
 
 
 def set_send_buffer(sock: Socket, size: int) -> None:

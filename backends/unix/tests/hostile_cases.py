@@ -168,8 +168,15 @@ CASES: dict[str, Case] = {
     "another protocol": raw(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n"),
     "wrong magic": header(magic=b"\xa1\x7d"),
     **{f"version {version}": header(version=version) for version in (0, 2, 255)},
-    **{f"flag {1 << bit}": header(flags=1 << bit) for bit in range(3, 8)},
-    **{f"flags {flags} with memory": flags_with_descriptor(flags) for flags in (3, 5, 6, 7)},
+    **{f"flag {1 << bit}": header(flags=1 << bit) for bit in range(4, 8)},
+    **{f"flags {flags} with memory": flags_with_descriptor(flags) for flags in (3, 5, 6, 7, 9)},
+    "a notice": (lambda peer: peer.frame(frame.NOTICE), []),
+    "a notice with descriptors": (lambda peer: peer.frame(frame.NOTICE, fds=[memory(peer)]), []),
+    "a notice with a payload": header(flags=frame.NOTICE),
+    "a notice of a hop that is none": (
+        lambda peer: [peer.frame(frame.NOTICE), peer.frame(frame.HOP, fds=[peer.a_socket()])],
+        BAD,
+    ),
     "a hop without a log": header(flags=frame.HOP),
     "a hop with a payload": (
         lambda peer: peer.frame(frame.HOP, payload=b"p", fds=[memory(peer)]),

@@ -98,23 +98,65 @@ def test_receiving_at_the_limit(unix: Backend, bag: Bag, how: str, left: int) ->
         sub_rx.recv(5)
 
 
-@pytest.mark.xfail(strict=True, reason="the log's descriptor is lost with the packet it was in")
-@pytest.mark.parametrize("queue", [False, True])
-def test_meeting_a_log_at_the_limit(unix: Backend, bag: Bag, queue: bool) -> None:
-    """I84, W12: messages that wait in a log are not lost to a full table of descriptors."""
-    tx, rx = bag.os_channel(unix)
+def overflow(tx: Any, queue: bool) -> None:
+    """Send numbers until MANY, most of them through a log."""
     for number in range(MANY):
         tx.send(b"%d" % number)
     tx.send(b"%d" % MANY, [tx] if queue else [])
+
+
+def read(rx: Any, bag: Bag, first: int = 0) -> None:
+    """Receive what is left of an overflow."""
+    for number in range(first, MANY + 1):
+        assert int(bytes(bag.os_recv(rx, 5)[0])) == number
+    with pytest.raises(Empty):
+        rx.recv(0)
+
+
+@pytest.mark.parametrize("moved", [False, True])
+@pytest.mark.parametrize("queue", [False, True])
+def test_meeting_a_log_at_the_limit(unix: Backend, bag: Bag, queue: bool, moved: bool) -> None:
+    """I84, W12: messages that wait in a log are not lost to a full table of descriptors, also if
+    the receiver is sent on meanwhile."""
+    tx, rx = bag.os_channel(unix)
+    overflow(tx, queue)
     received = 0
     with only_left(0), too_many_files():
         while received < MANY:
             assert int(bytes(rx.recv(5)[0])) == received
             received += 1
-    for number in range(received, MANY + 1):
-        assert int(bytes(bag.os_recv(rx, 1)[0])) == number
-    with pytest.raises(Empty):
-        rx.recv(0)
+    if moved:
+        carrier_tx, carrier_rx = bag.os_channel(unix)
+        carrier_tx.send(b"", [rx])
+        ((_, (rx,)),) = [bag.os_recv(carrier_rx)]
+        with only_left(0), too_many_files():
+            rx.recv(5)
+    read(rx, bag, received)
+
+
+@pytest.mark.parametrize("queue", [False, True])
+def test_a_log_just_fits(unix: Backend, bag: Bag, queue: bool) -> None:
+    """I84, W12: no more descriptors are needed than the log has."""
+    tx, rx = bag.os_channel(unix)
+    overflow(tx, queue)
+    with only_left(1 + 2 * queue):  # the second log has a queue, and that one sender
+        read(rx, bag)
+
+
+def test_a_set_meets_a_log_at_the_limit(unix: Backend, bag: Bag) -> None:
+    """I84, W12, W36: nor in a set."""
+    group = bag.keep(unix.receiver_set())
+    tx, rx = bag.os_channel(unix)
+    group.add(rx, 0)
+    overflow(tx, False)
+    received: list[Any] = []
+    with only_left(0):
+        while not received or isinstance(received[-1], bytes):
+            received += [data for _, data, _ in group.select(5)]
+    assert received.pop().errno == errno.EMFILE
+    while len(received) <= MANY:
+        received += [data for _, data, _ in group.select(5)]
+    assert received == [b"%d" % number for number in range(MANY + 1)]
 
 
 def test_a_set_at_the_limit(unix: Backend, bag: Bag) -> None:

@@ -74,6 +74,26 @@ def test_logs_that_never_end(attacked: Attacked) -> None:
     attacked.check_usable()
 
 
+def test_notices_that_never_end(attacked: Attacked) -> None:
+    """A timeout holds while a peer announces logs that do not come, and honest ones do."""
+    tx, rx, peer = attacked
+    with attacking(lambda: peer.frame(frame.NOTICE)), bounded():
+        for _ in range(300):
+            with pytest.raises((DecodeError, Empty)):
+                rx.recv(0)
+    while True:
+        try:
+            rx.recv(0)
+        except DecodeError:
+            continue
+        except Empty:
+            break
+    for number in range(2000):
+        tx.send(b"%d" % number)
+    assert [bytes(rx.recv(5)[0]) for _ in range(2000)] == [b"%d" % n for n in range(2000)]
+    attacked.check_usable()
+
+
 def test_a_payload_that_shrinks_while_it_is_read(attacked: Attacked) -> None:
     _, rx, peer = attacked
     size = 8 << 20
