@@ -119,7 +119,7 @@ class Attack:
 
     def _mutated_frame(self) -> None:
         entries, fds = self._entries()
-        flags = self._choices.byte() & (7 if self._choices.byte() < 200 else 255)
+        flags = self._choices.byte() & (15 if self._choices.byte() < 200 else 255)
         data = bytearray(frame.pack(flags, entries) + self._choices.bytes())
         for _ in range(self._choices.below(4)):
             at = self._choices.below(len(data))

@@ -104,6 +104,7 @@ def accepted(case: Case, unix: Backend) -> None:
 def test_hostile_messages(
     level_unix: Backend, name: str, way: Callable[[Case, Backend], None]
 ) -> None:
+    """W29: whatever a packet says of itself, it is an error for that packet alone."""
     way(CASES[name], level_unix)
 
 
@@ -140,6 +141,6 @@ FITS = {
 @pytest.mark.parametrize("role", ROLES)
 @pytest.mark.parametrize("what", STRANGE)
 def test_strange_descriptors(level_unix: Backend, what: str, role: str) -> None:
-    """Whatever a descriptor is, it is refused at once and closed."""
+    """W32: whatever a descriptor is, it is refused at once and closed."""
     expected = FITS.get((role, what), BAD)
     received((lambda peer: ROLES[role](peer, STRANGE[what](peer)), expected), level_unix)

@@ -119,7 +119,7 @@ def test_a_payload_that_shrinks_while_it_is_read(attacked: Attacked) -> None:
 
 
 def test_a_region_that_shrinks(attacked: Attacked) -> None:
-    """Memory can be read to its end, or is refused: no SIGBUS."""
+    """W33: memory can be read to its end, or is refused: no SIGBUS."""
     _, rx, peer = attacked
 
     def attack() -> None:

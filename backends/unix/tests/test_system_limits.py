@@ -205,6 +205,39 @@ def test_short_writes_injected(
     ready.check()
 
 
+@pytest.mark.parametrize("code", [errno.ENOSPC, errno.ENOMEM])
+def test_refused_members_injected(
+    unix: Backend, bag: Bag, monkeypatch: pytest.MonkeyPatch, code: int
+) -> None:
+    """W37: the kernel watches no more receivers (injected in epoll_ctl): the set and the receiver
+    that was to be added stay as they were."""
+
+    class Full:
+        def __init__(self, epoll: Any) -> None:
+            self.poll, self.close, self.unregister = epoll.poll, epoll.close, epoll.unregister
+
+        def register(self, fd: int, events: int) -> None:
+            raise OSError(code, os.strerror(code))
+
+    (tx, rx), (member_tx, member_rx) = (bag.os_channel(unix) for _ in range(2))
+    group: Any = bag.keep(unix.receiver_set())
+    group.add(member_rx, 0)
+    level = descriptors()
+    with monkeypatch.context() as patch:
+        patch.setattr(group, "_epoll", Full(group._epoll))
+        for _ in range(3):
+            with refused(code):
+                group.add(rx, 1)
+    assert descriptors() == level
+    for sender in (tx, member_tx):
+        sender.send(b"still here")
+    assert rx.recv(0)[0] == b"still here"
+    assert group.select(5) == [(0, b"still here", ())]
+    group.add(rx, 1)
+    tx.send(b"member")
+    assert group.select(5) == [(1, b"member", ())]
+
+
 @pytest.mark.parametrize("code", [errno.ENOBUFS, errno.ENOMEM, errno.EPERM])
 @pytest.mark.parametrize("state", ["empty", "pool", "full"])
 @pytest.mark.parametrize("size", [100, 5000, LARGE])

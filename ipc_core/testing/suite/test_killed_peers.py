@@ -174,8 +174,8 @@ class TestKilledPeers:
     @requires(Capability.UNBOUNDED)
     @pytest.mark.parametrize("way", WAYS)
     def test_stopped_in_a_large_send(self, bag: Bag, children: Children, way: str) -> None:
-        """W10: a sender stopped in the middle of 50 MiB holds up nobody: polls return at once,
-        timed waits in time, others are served; continued, its message arrives."""
+        """W10, I46: a sender stopped in the middle of 50 MiB holds up nobody: polls return at
+        once, timed waits in time, others are served; continued, its message arrives."""
         if sys.platform == "win32":
             pytest.skip("this system stops no process by a signal")
         tx, rx = bag.channel()
