@@ -47,8 +47,7 @@ class Folder:
         """Removing twice does nothing."""
         with _changing:
             if self._entry in _entries:
-                _entries.discard(self._entry)
-                _remove_own(*self._entry)
+                _remove_entry(self._entry)
 
     def __del__(self, is_finalizing: Callable[[], bool] = sys.is_finalizing) -> None:
         if hasattr(self, "_entry") and not is_finalizing():  # all were removed at exit
@@ -70,13 +69,15 @@ def _remove_all() -> None:
     global _exiting
     with _changing:
         _exiting = True
-        while _entries:
-            _remove_own(*_entries.pop())
+        for entry in tuple(_entries):
+            _remove_entry(entry)
 
 
-def _remove_own(maker: int, *folders: str) -> None:
+def _remove_entry(entry: _Entry) -> None:
+    maker, *folders = entry
     if maker == os.getpid():
         _remove(*folders)
+    _entries.discard(entry)  # last: interrupted before, it is done again
 
 
 def occupy() -> tuple[Folder, Socket]:
