@@ -11,12 +11,30 @@ Without a test file: `python -m pytest -p ipc_core.testing.plugin --pyargs ipc_c
 with `pytest_plugins = ["ipc_core.testing.plugin"]` in conftest.py.
 """
 
-import pytest
+from __future__ import annotations
 
-pytest.register_assert_rewrite("ipc_core.testing.suite")
+from typing import TYPE_CHECKING, Any
 
-from ipc_core.spi import Capability  # noqa: E402
-from ipc_core.testing.marks import requires  # noqa: E402
-from ipc_core.testing.suite import BackendConformance  # noqa: E402
+from ipc_core.spi import Capability
+
+if TYPE_CHECKING:
+    from ipc_core.testing.marks import requires
+    from ipc_core.testing.suite import BackendConformance
 
 __all__ = ["BackendConformance", "Capability", "requires"]
+
+
+def __getattr__(name: str) -> Any:
+    """Import pytest and the tests when they are asked for: a test's child does without them."""
+    if name == "BackendConformance":
+        import pytest
+
+        pytest.register_assert_rewrite("ipc_core.testing.suite")
+        from ipc_core.testing.suite import BackendConformance
+
+        return BackendConformance
+    if name == "requires":
+        from ipc_core.testing.marks import requires
+
+        return requires
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

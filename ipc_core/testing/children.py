@@ -11,8 +11,6 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-import pytest
-
 if TYPE_CHECKING:
     from typing_extensions import Self
 
@@ -48,6 +46,8 @@ class Children:
         Returns a `multiprocessing.Process`.
         """
         if sys.platform == "win32" or not hasattr(os, "fork"):
+            import pytest  # here: children import this module
+
             pytest.skip("this system has no fork")
         from multiprocessing import get_context
 

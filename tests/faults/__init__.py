@@ -19,7 +19,7 @@ from pathlib import Path
 
 import pytest
 
-from ipc_core.testing.plugin import descriptors
+from ipc_core.testing.level import descriptors
 from ipc_core.testing.states import wait_until
 
 

@@ -10,7 +10,7 @@ from hostile_peer import Attacked, Peer
 
 from ipc_core import registry
 from ipc_core.spi import Backend
-from ipc_core.testing.plugin import descriptors, warm_up
+from ipc_core.testing.level import descriptors, warm_up
 
 
 @pytest.fixture

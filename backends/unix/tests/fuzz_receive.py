@@ -30,7 +30,7 @@ from ipc_core import registry
 from ipc_core.codecs import default_codec
 from ipc_core.message import decode
 from ipc_core.spi import DecodeError, IpcIOError
-from ipc_core.testing.plugin import descriptors
+from ipc_core.testing.level import descriptors
 
 CORPUS = Path(__file__).with_name("corpus")
 LONGEST = 300

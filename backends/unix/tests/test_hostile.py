@@ -22,7 +22,7 @@ from ipc_backend_unix import frame
 from ipc_backend_unix.server_folder import WAITING
 
 from ipc_core.spi import Backend, OsIpcSender
-from ipc_core.testing.plugin import descriptors
+from ipc_core.testing.level import descriptors
 
 
 def judge(

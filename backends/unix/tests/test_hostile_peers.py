@@ -32,7 +32,7 @@ from ipc_core.spi import (
     Empty,
     IpcIOError,
 )
-from ipc_core.testing.plugin import descriptors
+from ipc_core.testing.level import descriptors
 
 SENDER, RECEIVER = 1, 2
 

@@ -8,8 +8,8 @@ import pytest
 
 import ipc_core
 from ipc_core.testing.bag import Bag
+from ipc_core.testing.level import descriptors
 from ipc_core.testing.payloads import MIB
-from ipc_core.testing.plugin import descriptors
 from ipc_core.testing.suite.test_interrupts import (
     LONG,
     at_every_line,

@@ -25,7 +25,7 @@ from ipc_backend_unix.one_shot_server import UnixOneShotServer, connect
 from ipc_core import DecodeError, Disconnected, Empty, IpcIOError, IpcReceiver, registry
 from ipc_core.codecs import default_codec
 from ipc_core.message import decode
-from ipc_core.testing.plugin import descriptors
+from ipc_core.testing.level import descriptors
 from ipc_core.testing.timing import Soon
 
 STRANGER = 61_234

@@ -16,7 +16,7 @@ from ipc_backend_unix.send_line import LARGEST_PACKET
 
 import ipc_core
 from ipc_core import registry
-from ipc_core.testing.plugin import descriptors
+from ipc_core.testing.level import descriptors
 
 STEPS = ("overflow.py", "send_line.py", "descriptor_queue.py")
 MINE = 20

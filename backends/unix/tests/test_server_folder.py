@@ -21,7 +21,7 @@ from ipc_backend_unix.descriptors import Socket
 from ipc_backend_unix.one_shot_server import UnixOneShotServer, connect
 
 from ipc_core import IpcIOError
-from ipc_core.testing.plugin import descriptors
+from ipc_core.testing.level import descriptors
 from ipc_core.testing.states import wait_until
 
 MEET = """

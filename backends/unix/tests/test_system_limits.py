@@ -18,7 +18,7 @@ from ipc_backend_unix.payload import LARGEST_KEPT
 from ipc_core import registry
 from ipc_core.spi import Backend, Disconnected, Empty, IpcIOError
 from ipc_core.testing.bag import Bag
-from ipc_core.testing.plugin import descriptors
+from ipc_core.testing.level import descriptors
 
 MANY = 2000  # more messages than a socket holds
 LARGE = 200_000

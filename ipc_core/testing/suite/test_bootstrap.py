@@ -13,11 +13,11 @@ from ipc_core import Disconnected, Empty, IpcIOError, IpcOneShotServer, IpcSende
 from ipc_core.spi import Capability
 from ipc_core.testing.bag import Bag
 from ipc_core.testing.children import Children
+from ipc_core.testing.level import descriptors
 from ipc_core.testing.marks import each_test, requires
-from ipc_core.testing.plugin import descriptors
-from ipc_core.testing.suite import bootstrap_programs as programs
-from ipc_core.testing.suite.waiting import BOUND
+from ipc_core.testing.programs import bootstrap as programs
 from ipc_core.testing.timing import AtLeast, Soon
+from ipc_core.testing.waiting import BOUND
 
 ODD = ["", "\0", "x\0y", "x" * 500, "x" * 100_000, "\udcff", chr(0xD800), "a\nb", "a/b", ".."]
 

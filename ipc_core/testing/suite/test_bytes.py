@@ -16,7 +16,7 @@ from ipc_core import (
 )
 from ipc_core.spi import Backend
 from ipc_core.testing.bag import Bag
-from ipc_core.testing.suite.waiting import BOUND, eventually
+from ipc_core.testing.waiting import BOUND, eventually
 
 SEVEN = bytes(range(1, 8))
 

@@ -7,9 +7,9 @@ import pytest
 from ipc_core import Disconnected, Empty
 from ipc_core.spi import Capability
 from ipc_core.testing.bag import Bag
+from ipc_core.testing.level import descriptors
 from ipc_core.testing.marks import requires
-from ipc_core.testing.plugin import descriptors
-from ipc_core.testing.suite.waiting import eventually
+from ipc_core.testing.waiting import eventually
 
 PAIR = ("Patrick Walton", 29)
 

@@ -10,12 +10,12 @@ import pytest
 
 from ipc_core import Disconnected, Empty
 from ipc_core.spi import Capability
+from ipc_core.testing import programs
 from ipc_core.testing.bag import Bag
 from ipc_core.testing.children import Children
 from ipc_core.testing.marks import each_test, requires
-from ipc_core.testing.suite import programs
-from ipc_core.testing.suite.waiting import BOUND
 from ipc_core.testing.timing import AtLeast, Soon
+from ipc_core.testing.waiting import BOUND
 
 PAIR = ("Patrick Walton", 29)
 

@@ -17,15 +17,15 @@ import pytest
 import ipc_core
 from ipc_core import Disconnected, Empty, EncodeError, MessageReceived, Router
 from ipc_core.spi import Backend, Capability
+from ipc_core.testing import programs
 from ipc_core.testing.bag import Bag
 from ipc_core.testing.children import Children
+from ipc_core.testing.level import descriptors
 from ipc_core.testing.marks import drops, each_test, requires
 from ipc_core.testing.payloads import MIB, pattern, same
-from ipc_core.testing.plugin import descriptors
 from ipc_core.testing.states import wait_until
-from ipc_core.testing.suite import programs
 from ipc_core.testing.suite.test_reentrancy import Unsendable
-from ipc_core.testing.suite.waiting import BOUND
+from ipc_core.testing.waiting import BOUND
 
 ROUNDS = pytest.mark.parametrize(
     ("rounds", "senders", "size"), [(10_000, 1, 1), (1000, 20, 1), (500, 1, MIB)]

@@ -11,7 +11,7 @@ from ipc_core import BrokenChannelError, Empty, IpcError, MovedError
 from ipc_core.spi import Capability
 from ipc_core.testing.bag import Bag
 from ipc_core.testing.marks import requires
-from ipc_core.testing.suite.waiting import BOUND
+from ipc_core.testing.waiting import BOUND
 
 PAIR = ("Patrick Walton", 29)
 

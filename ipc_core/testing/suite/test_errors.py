@@ -29,24 +29,8 @@ from ipc_core import (
 from ipc_core.spi import Attachment, Backend, Capability
 from ipc_core.testing.bag import Bag
 from ipc_core.testing.marks import requires
-from ipc_core.testing.suite.waiting import BOUND
-
-
-class Slot:
-    """Encodes as an endpoint of a class that refers to an attachment by number."""
-
-    def __init__(self, end: type[Any], slot: object) -> None:
-        self._end = end
-        self._slot = slot
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return _redeem, (self._end, self._slot)
-
-
-def _redeem(end: type[Any], slot: object) -> object:
-    made: Any = object.__new__(end)
-    made.__setstate__(slot)
-    return made
+from ipc_core.testing.programs.forgery import Slot
+from ipc_core.testing.waiting import BOUND
 
 
 class Explosive:

@@ -24,9 +24,9 @@ from ipc_core.spi import Attachment, Backend, Capability, Kind
 from ipc_core.testing.bag import Bag
 from ipc_core.testing.children import Children
 from ipc_core.testing.marks import each_test, requires
-from ipc_core.testing.suite import forgery_programs
-from ipc_core.testing.suite.test_errors import Slot
-from ipc_core.testing.suite.waiting import BOUND, SOON, collect
+from ipc_core.testing.programs import forgery as forgery_programs
+from ipc_core.testing.programs.forgery import Slot
+from ipc_core.testing.waiting import BOUND, SOON, collect
 
 KINDS: dict[type[Any], Kind] = {
     IpcSender: Kind.SENDER,

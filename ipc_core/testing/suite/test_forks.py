@@ -13,7 +13,7 @@ from ipc_core.testing.bag import Bag
 from ipc_core.testing.children import Children
 from ipc_core.testing.marks import each_test, requires
 from ipc_core.testing.payloads import MIB, pattern, same
-from ipc_core.testing.suite.waiting import BOUND, SOON, still_waits
+from ipc_core.testing.waiting import BOUND, SOON, still_waits
 
 MANY = 2000  # more than a transport's own buffer holds
 

@@ -15,12 +15,12 @@ import pytest
 
 from ipc_core import DecodeError, Disconnected, Empty, EncodeError, IpcReceiver, IpcSender
 from ipc_core.spi import Backend, Capability
+from ipc_core.testing import programs
 from ipc_core.testing.bag import Bag
 from ipc_core.testing.children import Children
 from ipc_core.testing.marks import drops, requires
 from ipc_core.testing.payloads import MIB, pattern
-from ipc_core.testing.suite import programs
-from ipc_core.testing.suite.waiting import BOUND
+from ipc_core.testing.waiting import BOUND
 
 CLEANING_UP = ("__del__", "__exit__", "_give_back", "_given_back", "_leave", "close", "release")
 """An interrupt there prevents the clean-up itself; nothing can be promised."""

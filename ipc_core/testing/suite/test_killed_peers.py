@@ -17,11 +17,11 @@ from ipc_core.spi import Capability
 from ipc_core.testing.bag import Bag
 from ipc_core.testing.children import Children
 from ipc_core.testing.marks import each_test, requires
+from ipc_core.testing.programs import Talk, meet
+from ipc_core.testing.programs import peers as programs
 from ipc_core.testing.states import state, wait_until, wait_until_asleep
-from ipc_core.testing.suite import peer_programs as programs
-from ipc_core.testing.suite.programs import Talk, meet
-from ipc_core.testing.suite.waiting import BOUND
 from ipc_core.testing.timing import AtLeast, Soon
+from ipc_core.testing.waiting import BOUND
 
 PROMPT = 1.0
 """Seconds within which the death of a peer is learnt, and polls return."""

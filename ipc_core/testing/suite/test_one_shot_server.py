@@ -22,9 +22,9 @@ from ipc_core import (
     IpcSender,
 )
 from ipc_core.testing.bag import Bag
+from ipc_core.testing.level import descriptors
 from ipc_core.testing.marks import drops
-from ipc_core.testing.plugin import descriptors
-from ipc_core.testing.suite.waiting import BOUND, SOON, collect, still_waits
+from ipc_core.testing.waiting import BOUND, SOON, collect, still_waits
 
 
 class TestOneShotServer:

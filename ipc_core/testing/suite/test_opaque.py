@@ -10,7 +10,7 @@ from ipc_core import IpcReceiver, IpcSender, MovedError, OpaqueIpcReceiver, Opaq
 from ipc_core.spi import Capability
 from ipc_core.testing.bag import Bag
 from ipc_core.testing.marks import requires
-from ipc_core.testing.suite.waiting import BOUND, collect
+from ipc_core.testing.waiting import BOUND, collect
 
 PAIR = ("Patrick Walton", 29)
 

@@ -12,7 +12,7 @@ import ipc_core
 from ipc_core import BrokenChannelError, ClosedError, Disconnected
 from ipc_core.testing.bag import Bag
 from ipc_core.testing.marks import each_test
-from ipc_core.testing.suite.waiting import BOUND
+from ipc_core.testing.waiting import BOUND
 
 ROUNDS = 300
 
@@ -45,6 +45,7 @@ class Decoys:
             rx.close()
 
 
+@each_test(pytest.mark.usefixtures("many_switches"))
 @each_test(pytest.mark.threads)
 class TestRaces:
     def test_race_eight_senders_eight_receivers(self, bag: Bag) -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from ipc_core import ChannelClosed, Empty, IpcReceiverSet, IpcSender, MessageReceived
 from ipc_core.testing.bag import Bag
-from ipc_core.testing.suite.waiting import BOUND, SOON, collect, eventually
+from ipc_core.testing.waiting import BOUND, SOON, collect, eventually
 
 PAIR = ("Patrick Walton", 29)
 PERSON = ("Jane Austen", 41)

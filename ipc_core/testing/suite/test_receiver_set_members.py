@@ -22,9 +22,9 @@ from ipc_core import (
 )
 from ipc_core.spi import Backend, Capability
 from ipc_core.testing.bag import Bag
+from ipc_core.testing.level import descriptors
 from ipc_core.testing.marks import requires
-from ipc_core.testing.plugin import descriptors
-from ipc_core.testing.suite.waiting import BOUND, collect, still_waits
+from ipc_core.testing.waiting import BOUND, collect, still_waits
 
 PAIR = ("Patrick Walton", 29)
 

@@ -18,7 +18,7 @@ from ipc_core.spi import Backend, Capability
 from ipc_core.testing.bag import Bag
 from ipc_core.testing.children import Children
 from ipc_core.testing.marks import each_test, requires
-from ipc_core.testing.suite.programs import use_the_router
+from ipc_core.testing.programs import use_the_router
 
 PAIR = ("Patrick Walton", 29)
 SOON = 20

@@ -10,8 +10,8 @@ import pytest
 from ipc_core import ClosedError, IpcReceiver, IpcSender, IpcSharedMemory
 from ipc_core.spi import Capability
 from ipc_core.testing.bag import Bag
+from ipc_core.testing.level import descriptors
 from ipc_core.testing.marks import each_test, requires
-from ipc_core.testing.plugin import descriptors
 
 PAIR = ("Patrick Walton", 29)
 MIB = 1 << 20

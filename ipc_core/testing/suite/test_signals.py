@@ -11,9 +11,9 @@ from ipc_core.spi import Backend, Capability
 from ipc_core.testing.bag import Bag
 from ipc_core.testing.children import Children
 from ipc_core.testing.marks import each_test, requires
-from ipc_core.testing.suite import signal_programs as programs
-from ipc_core.testing.suite.programs import meet
-from ipc_core.testing.suite.waiting import BOUND
+from ipc_core.testing.programs import meet
+from ipc_core.testing.programs import signals as programs
+from ipc_core.testing.waiting import BOUND
 
 needs_timers = pytest.mark.skipif(
     not hasattr(signal, "setitimer"), reason="this system has no interval timers"

@@ -11,7 +11,7 @@ import pytest
 from ipc_core import ClosedError, Disconnected
 from ipc_core.testing.bag import Bag
 from ipc_core.testing.marks import each_test
-from ipc_core.testing.suite.waiting import SOON, still_waits
+from ipc_core.testing.waiting import SOON, still_waits
 
 
 @each_test(pytest.mark.threads)

@@ -10,7 +10,7 @@ import pytest
 
 from ipc_core import Disconnected, Empty
 from ipc_core.testing.bag import Bag
-from ipc_core.testing.suite.waiting import BOUND, SOON, still_waits
+from ipc_core.testing.waiting import BOUND, SOON, still_waits
 
 
 class TestTimeouts:

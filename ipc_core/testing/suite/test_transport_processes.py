@@ -21,8 +21,8 @@ from ipc_core.testing.bag import Bag
 from ipc_core.testing.children import Children
 from ipc_core.testing.marks import each_test, requires
 from ipc_core.testing.payloads import MIB, SENTENCE, pattern, same
+from ipc_core.testing.programs import transport as programs
 from ipc_core.testing.states import state, wait_until
-from ipc_core.testing.suite import transport_programs as programs
 
 
 def serve(bag: Bag, backend: Backend) -> tuple[OsIpcOneShotServer, str]:

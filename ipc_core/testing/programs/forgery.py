@@ -3,10 +3,27 @@
 from __future__ import annotations
 
 import os
+from typing import Any
 
 import ipc_core
 from ipc_core.testing.bag import Bag
-from ipc_core.testing.suite.test_errors import Slot
+
+
+class Slot:
+    """Encodes as an endpoint of a class that refers to an attachment by number."""
+
+    def __init__(self, end: type[Any], slot: object) -> None:
+        self._end = end
+        self._slot = slot
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _redeem, (self._end, self._slot)
+
+
+def _redeem(end: type[Any], slot: object) -> object:
+    made: Any = object.__new__(end)
+    made.__setstate__(slot)
+    return made
 
 
 def forge_slots(name: str) -> None:

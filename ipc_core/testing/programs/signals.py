@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import queue
 import signal
@@ -13,14 +12,12 @@ from collections.abc import Callable
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
-import anyio
-
 import ipc_core
 from ipc_core import Empty
 from ipc_core.testing.bag import Bag
+from ipc_core.testing.programs import _meet
 from ipc_core.testing.states import wait_until, wait_until_asleep
-from ipc_core.testing.suite.programs import _meet
-from ipc_core.testing.suite.waiting import BOUND, SOON
+from ipc_core.testing.waiting import BOUND, SOON
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -97,8 +94,13 @@ def _wait_for(bag: Bag, what: str) -> Wait:
         router = bag.enter_context(ipc_core.Router())
         messages = router.route_to_queue(rx)
         return Wait(lambda t: _from_queue(messages, t), send)
-    stream = bag.keep(rx.to_stream())
-    loop = what.partition(" ")[2]
+    return _wait_for_stream(bag.keep(rx.to_stream()), what.partition(" ")[2], send)
+
+
+def _wait_for_stream(stream: Any, loop: str, send: Callable[[], object]) -> Wait:
+    import asyncio  # here, for the sake of the other children
+
+    import anyio
 
     async def receive(timeout: float | None) -> Any:
         with anyio.move_on_after(timeout):

@@ -8,8 +8,8 @@ from typing import Any
 from ipc_core import Empty
 from ipc_core.testing.bag import Bag
 from ipc_core.testing.payloads import MIB, pattern
-from ipc_core.testing.suite.programs import _meet
-from ipc_core.testing.suite.waiting import BOUND
+from ipc_core.testing.programs import _meet
+from ipc_core.testing.waiting import BOUND
 
 LARGE = pattern(10 * MIB)
 VERY_LARGE = pattern(50 * MIB)

@@ -5,12 +5,14 @@ from __future__ import annotations
 import gc
 import os
 import sys
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import ipc_core
 from ipc_core.testing.bag import Bag
-from ipc_core.testing.children import Children
-from ipc_core.testing.plugin import descriptors
+from ipc_core.testing.level import descriptors
+
+if TYPE_CHECKING:
+    from ipc_core.testing.children import Children
 
 Talk = tuple[ipc_core.IpcSender[Any], ipc_core.IpcReceiver[Any]]
 
