@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import gc
 import os
-import sys
 import threading
 from collections.abc import Iterator
 from typing import Any
@@ -18,7 +17,7 @@ import pytest
 
 import ipc_core
 from ipc_core import Router, registry
-from ipc_core.spi import Backend, Capability, NoBackendError
+from ipc_core.spi import THREADS, Backend, Capability, NoBackendError
 from ipc_core.testing.bag import Bag
 from ipc_core.testing.children import Children
 
@@ -48,7 +47,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             "timeout"
         ):
             item.add_marker(pytest.mark.timeout(SECONDS_PER_TEST))
-        if item.get_closest_marker("threads") and sys.platform in ("emscripten", "wasi"):
+        if item.get_closest_marker("threads") and not THREADS:
             item.add_marker(pytest.mark.skip(reason="this platform has no threads"))
 
 

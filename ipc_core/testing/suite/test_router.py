@@ -177,7 +177,8 @@ class TestRouter:
     def test_router_raising_callback(
         self, bag: Bag, router: Router, reports: list[BaseException]
     ) -> None:
-        """I64, W19: a callback that raises is reported; its later messages and other routes live on."""
+        """I64, W19: a callback that raises is reported; its later messages and other routes
+        live on."""
         tx, rx = bag.channel()
         other_tx, other_rx = bag.channel()
         found: queue.Queue[object] = queue.Queue()
@@ -195,7 +196,8 @@ class TestRouter:
         assert [type(error) for error in reports] == [ZeroDivisionError]
 
     def test_router_in_callbacks(self, bag: Bag, router: Router) -> None:
-        """I65, W20: a callback may add routes, send on its own channel, and shut the router down."""
+        """I65, W20: a callback may add routes, send on its own channel, and shut the router
+        down."""
         tx, rx = bag.channel()
         inner_tx, inner_rx = bag.channel()
         found: queue.Queue[object] = queue.Queue()
