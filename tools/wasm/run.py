@@ -15,7 +15,12 @@ import subprocess
 import sys
 import venv
 import zipfile
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from pathlib import Path
+from tempfile import TemporaryFile
+from typing import IO
 
 TOOLS = Path(__file__).resolve().parent
 PROJECT = TOOLS.parent.parent
@@ -24,20 +29,20 @@ HOST = BUILD / "host"
 SECONDS_PER_RUN = 300
 OURS = (".", "backends/inprocess")
 RUNS = (
-    ("--pyargs", "ipc_core.testing.suite", "--ipc-backend", "inprocess"),
-    ("backends/inprocess/tests",),
+    ("-q", "-rs", "--pyargs", "ipc_core.testing.suite", "--ipc-backend", "inprocess"),
+    ("-q", "-rs", "backends/inprocess/tests"),
 )
 # Nothing of this project's other runs, or of the user, decides which versions are installed.
 ENVIRONMENT = {k: v for k, v in os.environ.items() if k not in ("PIP_CONSTRAINT", "PYTHONPATH")}
 
 
-def call(*command: str | Path, cwd: Path = PROJECT) -> None:
-    """Run a command; end this program when it fails."""
-    print("+", *command, flush=True)
+def call(*command: str | Path, cwd: Path = PROJECT, output: IO[str] | None = None) -> None:
+    """Run a command, its output into a file if one is given. Raises SystemExit when it fails."""
+    print("+", *command, file=output, flush=True)
     try:
         code = subprocess.run(
-            command, cwd=cwd, env=ENVIRONMENT, stdin=subprocess.DEVNULL, timeout=SECONDS_PER_RUN,
-            check=False,
+            command, cwd=cwd, env=ENVIRONMENT, stdin=subprocess.DEVNULL, stdout=output,
+            stderr=output and subprocess.STDOUT, timeout=SECONDS_PER_RUN, check=False,
         ).returncode  # fmt: skip
     except FileNotFoundError:
         raise SystemExit(f"{command[0]} is not installed") from None
@@ -102,23 +107,45 @@ def install_ours() -> None:
     pip("install", "--no-index", "--no-deps", "--target", BUILD / "ours", *wheels)
 
 
+def run_pyodide(runs: Sequence[tuple[str, ...]], output: IO[str]) -> None:
+    host = TOOLS / "pyodide_host.mjs"
+    node = shutil.which("node") or "node"
+    call(node, host, BUILD, PROJECT, output=output)
+    for run in runs:
+        # With it a test can wait for a coroutine.
+        call(node, "--experimental-wasm-stack-switching", host, BUILD, PROJECT, *run, output=output)
+
+
+def run_wasi(runs: Sequence[tuple[str, ...]], output: IO[str]) -> None:
+    for run in runs:
+        call(python(), TOOLS / "wasi_host.py", BUILD, PROJECT, *run, output=output)
+
+
+GUESTS = {"pyodide": run_pyodide, "wasi": run_wasi}
+
+
 def main(arguments: list[str]) -> None:
     divider = arguments.index("--") if "--" in arguments else len(arguments)
-    guests = arguments[:divider] or ["pyodide", "wasi"]
+    guests = arguments[:divider] or list(GUESTS)
     runs = [tuple(arguments[divider + 1 :])] if divider < len(arguments) else RUNS
+    unknown = set(guests) - set(GUESTS)
+    if unknown:
+        raise SystemExit(f"the guests are {' and '.join(GUESTS)}, not {', '.join(unknown)}")
     install()
     install_ours()
-    for guest in guests:
-        if guest == "pyodide":
-            node = shutil.which("node") or "node"
-            call(node, TOOLS / "pyodide_host.mjs", BUILD, PROJECT)
-            host = [node, "--experimental-wasm-stack-switching", TOOLS / "pyodide_host.mjs"]
-        elif guest == "wasi":
-            host = [python(), TOOLS / "wasi_host.py"]
-        else:
-            raise SystemExit(f"no guest is called {guest!r}; there are pyodide and wasi")
-        for run in runs:
-            call(*host, BUILD, PROJECT, *run)
+    # Each takes one processor; what they print is shown one after the other.
+    failures = []
+    with ThreadPoolExecutor() as pool, ExitStack() as files:
+        outputs = {guest: files.enter_context(TemporaryFile("w+")) for guest in guests}
+        waiting = {guest: pool.submit(GUESTS[guest], runs, outputs[guest]) for guest in guests}
+        for guest, output in outputs.items():
+            failure = waiting[guest].exception()
+            output.seek(0)
+            print(f"== {guest}", output.read(), sep="\n", flush=True)
+            if failure is not None:
+                failures.append(f"{guest}: {failure}")
+    if failures:
+        raise SystemExit("\n".join(failures))
 
 
 if __name__ == "__main__":
