@@ -26,7 +26,7 @@ TOOLS = Path(__file__).resolve().parent
 PROJECT = TOOLS.parent.parent
 BUILD = PROJECT / ".wasm"
 HOST = BUILD / "host"
-SECONDS_PER_RUN = 300
+SECONDS_PER_RUN = 600
 OURS = (".", "backends/inprocess")
 RUNS = (
     ("-q", "-rs", "--pyargs", "ipc_core.testing.suite", "--ipc-backend", "inprocess"),
