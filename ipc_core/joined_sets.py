@@ -5,7 +5,8 @@ from __future__ import annotations
 import threading
 from typing import Any
 
-from ipc_core.spi import Backend, OsIpcReceiver, OsIpcReceiverSet
+from ipc_core.spi import Backend, NotSupportedError, OsIpcReceiver, OsIpcReceiverSet
+from ipc_core.threads import THREADS
 
 
 class JoinedSets:
@@ -41,7 +42,14 @@ class JoinedSets:
         ready, self._left_over = self._left_over, []
         for part in parts:
             ready += part.select(0)
-        return ready if ready or timeout == 0 else self._wait(parts, timeout)
+        if ready or timeout == 0:
+            return ready
+        if not THREADS:
+            raise NotSupportedError(
+                "this platform has no threads, which waiting for several backends takes;"
+                " use try_select()"
+            )
+        return self._wait(parts, timeout)
 
     def _wait(self, parts: list[OsIpcReceiverSet], timeout: float | None) -> list[Any]:
         errors: list[BaseException] = []

@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Any, Union
 
 from ipc_core.attachable import Gone
 from ipc_core.channel import IpcBytesReceiver, IpcReceiver, OpaqueIpcReceiver, check_timeout
-from ipc_core.errors import ClosedError, Empty, IpcError, MovedError
+from ipc_core.errors import ClosedError, Empty, IpcError, MovedError, NotSupportedError
 from ipc_core.forking import BriefLock, mend_after_fork
 from ipc_core.joined_sets import JoinedSets
 from ipc_core.message import close_all
 from ipc_core.spi import Attachment, Backend, Buffer
+from ipc_core.threads import THREADS
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -187,13 +188,24 @@ class IpcReceiverSet:
     def wait(self, timeout: float | None = None) -> list[IpcSelectionResult]:
         """Like `select`, but wait on an empty set too, for whatever another thread adds.
 
-        The list is empty when `timeout` seconds pass, and sometimes earlier.
+        The list is empty when `timeout` seconds pass, and sometimes earlier. Where the platform
+        has no threads, NotSupportedError is raised instead of waiting for ever.
         """
         timeout = check_timeout(timeout)
         if not self._first_added.is_set():
-            self._first_added.wait(timeout)
+            self._wait_for_the_first(timeout)
             return []
         return [self._result(*item) for item in self._sets.select(timeout)]
+
+    def _wait_for_the_first(self, timeout: float | None) -> None:
+        if THREADS:
+            self._first_added.wait(timeout)
+        elif timeout is None:
+            raise NotSupportedError(
+                "this platform has no threads: nobody could add a receiver during the wait"
+            )
+        else:
+            time.sleep(timeout)
 
     def wake(self) -> None:
         """Make a running `wait` in another thread, or else the next one, return early."""

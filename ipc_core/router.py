@@ -1,16 +1,20 @@
-"""A thread that waits for many receivers and calls back."""
+"""Waits for many receivers and calls back, in a thread or step by step."""
 
 from __future__ import annotations
 
 import threading
+import time
 import weakref
+from collections import deque
 from collections.abc import Callable
 from queue import Queue
 from typing import TYPE_CHECKING, Any
 
-from ipc_core.errors import Disconnected
+from ipc_core.channel import check_timeout
+from ipc_core.errors import ClosedError, Disconnected, IpcError, NotSupportedError
 from ipc_core.forking import BriefLock, mend_after_fork
 from ipc_core.receiver_set import AnyReceiver, ChannelClosed, IpcReceiverSet, IpcSelectionResult
+from ipc_core.threads import THREADS
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -26,11 +30,15 @@ class Router:
     `threading.excepthook`; the route goes on with the next message. Callbacks may use the router,
     also to shut it down. Dropping the router shuts it down.
 
+    A `Router(threaded=False)` has no thread: its callbacks run inside `step`, for whoever calls
+    that. WebAssembly, which has no threads, has only such routers.
+
     A child made by `os.fork` has the router without its routes: they stay with the parent, and
     their functions are neither called nor dropped in the child.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, threaded: bool = True) -> None:
+        self._threaded = threaded
         self._renew()
         mend_after_fork(self, last=True)
 
@@ -40,7 +48,7 @@ class Router:
         self._renew()
 
     def _renew(self) -> None:
-        self._loop = _Loop()
+        self._loop = _Loop(self._threaded)
         self._finalizer = weakref.finalize(self, self._loop.stop, _EXIT_SECONDS)
 
     def add_route(
@@ -55,6 +63,9 @@ class Router:
         `on_close()` is called once, after the last message, when every sender is gone or the
         router shuts down. Then both functions are dropped. After `shutdown` the receiver is
         closed at once.
+
+        Raises NotSupportedError, and leaves you the receiver, if the router needs a thread and the
+        platform has none.
         """
         return self._loop.add(receiver, _Route(callback, on_close))
 
@@ -78,6 +89,18 @@ class Router:
         """Give a receiver back, with what has not been handled. Its callback is dropped; it may
         still be running for an earlier message. Raises KeyError for a route that has ended."""
         return self._loop.remove(id)
+
+    def step(self, timeout: float | None = 0) -> int:
+        """Call back for what has arrived; return the number of messages and ends that were served.
+
+        While there is nothing, wait for at most `timeout` seconds, or with None for ever. 0 means
+        that nothing came, or that another thread shut the router down. KeyboardInterrupt and
+        SystemExit of a callback pass through; the next step serves what is left.
+
+        Raises IpcError if the router has a thread or another `step` runs, ClosedError after
+        `shutdown`, NotSupportedError for a wait that could never end.
+        """
+        return self._loop.step(check_timeout(timeout))
 
     def shutdown(self) -> None:
         """End every route and the thread. When this returns no callback runs any more, except
@@ -111,37 +134,45 @@ class _Route:
             return
         if self.once:
             self.callback = None
-        _reporting(lambda: callback(message.to()))
+        callback(message.to())
 
     def end(self) -> None:
         on_close, self.callback, self.on_close = self.on_close, None, None
         if on_close is not None:
-            _reporting(on_close)
+            on_close()
 
 
 class _Loop:
-    """The thread's own state; it holds no reference to the Router, which may be dropped."""
+    """What runs the routes; it holds no reference to the Router, which may be dropped."""
 
-    def __init__(self) -> None:
+    def __init__(self, threaded: bool) -> None:
+        self._threaded = threaded
         self._set = IpcReceiverSet()
         self._routes: dict[int, _Route] = {}
+        self._arrived: deque[IpcSelectionResult] = deque()
         self._lock = BriefLock()
         self._thread: threading.Thread | None = None
+        self._turn = threading.RLock()
+        self._stepping = False
         self._stopped = False
 
     def add(self, receiver: AnyReceiver, route: _Route) -> int:
+        if self._threaded and not THREADS:
+            raise NotSupportedError(
+                "this platform has no threads: make a Router(threaded=False) and call its step()"
+            )
         with self._lock:
             if not self._stopped:
                 id = self._set.add(receiver)
                 self._routes[id] = route
-                if self._thread is None:
+                if self._threaded and self._thread is None:
                     self._thread = threading.Thread(
                         target=self._run, name="ipc-core router", daemon=True
                     )
                     self._thread.start()
                 return id
         receiver.close()
-        route.end()
+        _reporting(route.end)
         return -1
 
     def remove(self, id: int) -> AnyReceiver:
@@ -149,12 +180,48 @@ class _Loop:
             del self._routes[id]
             return self._set.remove(id)
 
+    def step(self, timeout: float | None) -> int:
+        if self._threaded:
+            raise IpcError("this router has a thread; step() is for a Router(threaded=False)")
+        if not self._turn.acquire(blocking=False):
+            raise IpcError("another thread is in step()")
+        try:
+            if self._stopped:
+                raise ClosedError("this router is shut down")
+            if self._stepping:
+                raise IpcError("a callback cannot call step(), which called it")
+            self._stepping = True
+            try:
+                return self._step_until(None if timeout is None else time.monotonic() + timeout)
+            finally:
+                self._stepping = False
+        finally:
+            self._turn.release()
+
+    def _step_until(self, deadline: float | None) -> int:
+        while not self._stopped:
+            left = None if deadline is None else max(0, deadline - time.monotonic())
+            try:
+                served = self._serve(left)
+            except ClosedError:
+                if not self._stopped:
+                    raise
+                break
+            if served or left == 0:
+                return served
+        return 0
+
     def stop(self, timeout: float | None) -> None:
         with self._lock:
             self._stopped = True
             thread = self._thread
         if thread is None:
+            self._set.close()  # ends the wait of a step in another thread
+            # At once in the thread that steps: this is a callback, and its step serves no more.
+            stepped_out = self._turn.acquire(timeout=-1 if timeout is None else timeout)
             self._end_all()
+            if stepped_out:
+                self._turn.release()
             return
         self._set.wake()
         if thread is not threading.current_thread():
@@ -163,17 +230,24 @@ class _Loop:
     def leave_to_parent(self) -> None:
         _left_to_parent.append(self._routes)
         self._routes = {}
+        self._arrived.clear()
         self._set.close()
 
     def _run(self) -> None:
         try:
             while not self._stopped:
-                for result in self._set.wait():
-                    if not self._stopped:
-                        self._handle(result)
-                    del result
+                self._serve(None)
         finally:
             self._end_all()
+
+    def _serve(self, timeout: float | None) -> int:
+        if not self._arrived:
+            self._arrived.extend(self._set.wait(timeout))
+        served = 0
+        while self._arrived and not self._stopped:
+            served += 1
+            self._handle(self._arrived.popleft())
+        return served
 
     def _handle(self, result: IpcSelectionResult) -> None:
         with self._lock:
@@ -182,28 +256,30 @@ class _Loop:
                 self._routes.pop(result.id, None)
         if route is None:
             return
+        errors = BaseException if self._threaded else Exception
         if isinstance(result, ChannelClosed):
-            route.end()
+            _reporting(route.end, errors)
         else:
-            route.message(result.message)
+            _reporting(lambda: route.message(result.message), errors)
 
     def _end_all(self) -> None:
         self._set.close()
+        self._arrived.clear()
         with self._lock:
             routes, self._routes = self._routes, {}
         for route in routes.values():
-            route.end()
+            _reporting(route.end)
 
 
 _left_to_parent: list[dict[int, _Route]] = []
 """Keeps functions whose destructors are the parent's business."""
 
 
-def _reporting(call: Callable[[], object]) -> None:
-    """Call; whatever it raises is told to `threading.excepthook` and goes no further."""
+def _reporting(call: Callable[[], object], errors: type[BaseException] = BaseException) -> None:
+    """Call; what it raises of `errors` is told to `threading.excepthook` and goes no further."""
     try:
         call()
-    except BaseException as error:
+    except errors as error:
         report = (type(error), error, error.__traceback__, threading.current_thread())
         threading.excepthook(threading.ExceptHookArgs(report))
 

@@ -33,6 +33,7 @@ from ipc_core.errors import (
     SerDeError,
 )
 from ipc_core.forking import BriefLock, mend_after_fork, unheld
+from ipc_core.threads import THREADS
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -300,6 +301,7 @@ __all__ = [
     "HOOK",
     "PROJECT",
     "SPI_VERSION",
+    "THREADS",
     "Attachment",
     "Backend",
     "BriefLock",

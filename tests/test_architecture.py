@@ -16,7 +16,7 @@ REPO = CORE.parent
 
 # A module may import what stands before it, never what stands after.
 LAYERS = [
-    {"errors", "forking"},
+    {"errors", "forking", "threads"},
     {"spi"},
     {"discovery", "message", "codecs", "codecs.pickled"},
     {"registry", "plugins", "aio"},

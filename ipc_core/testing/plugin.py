@@ -17,7 +17,7 @@ import pytest
 
 import ipc_core
 from ipc_core import Router, registry
-from ipc_core.spi import Backend, Capability, NoBackendError
+from ipc_core.spi import THREADS, Backend, Capability, NoBackendError
 from ipc_core.testing.bag import Bag
 from ipc_core.testing.children import Children
 from ipc_core.testing.level import descriptors, warm_up
@@ -48,14 +48,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             "timeout"
         ):
             item.add_marker(pytest.mark.timeout(SECONDS_PER_TEST))
-        if item.get_closest_marker("threads") and sys.platform in ("emscripten", "wasi"):
+        if item.get_closest_marker("threads") and not THREADS:
             item.add_marker(pytest.mark.skip(reason="this platform has no threads"))
-
-
-def pytest_collection_finish(session: pytest.Session) -> None:
-    """Keep what is here to stay out of the collections after each test: they take 50 times less."""
-    gc.collect()
-    gc.freeze()
 
 
 @pytest.fixture
@@ -83,7 +77,8 @@ def level(backend: Backend) -> Iterator[None]:
     warm_up(backend)
     before = descriptors()
     yield
-    gc.collect()
+    if descriptors() != before:
+        gc.collect()  # which takes long among all the tests
     assert descriptors() == before, "the test leaked (or closed a stranger's) descriptors"
 
 

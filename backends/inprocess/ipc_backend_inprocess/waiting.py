@@ -8,17 +8,13 @@ something changes it first and looks for listeners afterwards.
 
 from __future__ import annotations
 
-import sys
 import threading
 import time
 from collections import deque
 from collections.abc import Callable
 from typing import TypeVar
 
-from ipc_core.spi import NotSupportedError
-
-THREADS = sys.platform not in ("emscripten", "wasi")
-"""Without threads nothing else runs while this program waits, and a taken lock blocks for ever."""
+from ipc_core.spi import THREADS, NotSupportedError
 
 NAP = 0.005
 

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from ipc_core import DecodeError, Disconnected, Empty, EncodeError, IpcReceiver, IpcSender
-from ipc_core.spi import Backend, Capability
+from ipc_core.spi import THREADS, Backend, Capability
 from ipc_core.testing import programs
 from ipc_core.testing.bag import Bag
 from ipc_core.testing.children import Children
@@ -254,6 +254,8 @@ class TestInterrupts:
     def test_nesting_without_end(self, bag: Bag) -> None:
         """W2: a message nested deeper than the codec can follow is an EncodeError; endpoints in it
         stay."""
+        if not THREADS:
+            pytest.skip("WebAssembly ends the interpreter when any pickle nests too deep")
         tx, rx = bag.channel()
         moved_tx, moved_rx = bag.channel()
         message: list[Any] = [moved_rx]

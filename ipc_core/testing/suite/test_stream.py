@@ -14,6 +14,7 @@ import pytest
 
 from ipc_core import BrokenChannelError, DecodeError, MovedError
 from ipc_core.spi import Backend, Capability
+from ipc_core.testing import event_loops
 from ipc_core.testing.bag import Bag
 from ipc_core.testing.marks import each_test
 
@@ -34,10 +35,9 @@ def run(loop: str, main: Callable[[], Awaitable[Any]]) -> Any:
         with anyio.fail_after(SOON * 3):
             return await main()
 
-    return anyio.run(limited, backend=loop)
+    return event_loops.run(limited, loop)
 
 
-@each_test(pytest.mark.threads)
 @each_test(pytest.mark.parametrize("loop", loops()))
 class TestStream:
     def test_stream_wakes(self, bag: Bag, loop: str) -> None:
@@ -53,7 +53,7 @@ class TestStream:
                     got.append(await stream.recv())
 
                 group.start_soon(receive)
-                await anyio.wait_all_tasks_blocked()
+                await event_loops.all_tasks_blocked()
                 assert got == []
                 tx.send(5)
             assert got == [5]
@@ -108,7 +108,7 @@ class TestStream:
                     for tx, _ in pairs:
                         tx.send(i)
                     if i % 25 == 0:
-                        await anyio.wait_all_tasks_blocked()
+                        await event_loops.all_tasks_blocked()
                         if Capability.FILENO in backend.capabilities:
                             assert threading.active_count() == threads
                 for tx, _ in pairs:
@@ -131,6 +131,7 @@ class TestStream:
         with pytest.raises(BrokenChannelError):
             tx.send(2)
 
+    @pytest.mark.threads
     def test_stream_cancelled(self, bag: Bag, loop: str) -> None:
         """I101: however often a receive is cancelled, what is sent comes, in order."""
         tx, rx = bag.channel()
