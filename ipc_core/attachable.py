@@ -78,7 +78,7 @@ class Attachable:
 
     def __setstate__(self, slot: int) -> None:
         handle, backend = take(slot, self._kind, self)
-        Attachable.__init__(self, handle, backend)
+        self.__init__(handle, backend)  # type: ignore[misc]
 
     def __enter__(self) -> Self:
         return self

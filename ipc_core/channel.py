@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar, overload
 from ipc_core import registry
 from ipc_core.attachable import Attachable
 from ipc_core.codecs import default_codec
-from ipc_core.errors import Disconnected, Empty, MovedError
+from ipc_core.errors import ClosedError, Disconnected, Empty, IpcError, MovedError
 from ipc_core.message import close_all, decode, encode
 from ipc_core.spi import Attachment, Backend, Buffer, Kind
 
@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
     from ipc_core.aio import IpcStream
+
+_LONGEST = 1e10
+"""Three hundred years, which floats and clocks can still add to a time: seconds."""
 
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
@@ -104,15 +107,25 @@ class _Movable(Attachable):
         return decode(default_codec, backend, data, attachments)
 
     def _sent(self) -> None:
-        self._retire(MovedError, "was sent in a message")
+        try:
+            self._retire(MovedError, "was sent in a message")
+        except ClosedError:
+            pass  # by another thread, after the message was accepted
 
 
 class _ReceiverEnd(_Movable, Generic[T_co]):
     """What both kinds of receiver share. Each message goes to exactly one caller."""
 
-    __slots__ = ()
+    __slots__ = ("_owed",)
+
+    def __init__(self, handle: Any, backend: Backend) -> None:
+        self._owed: IpcError | None = None
+        super().__init__(handle, backend)
 
     def _recv(self, timeout: float | None) -> T_co:
+        if self._owed is not None:
+            owed, self._owed = self._owed, None
+            raise owed
         data, attachments = self._handle.recv(timeout)
         message: T_co = self._unpack(self._backend, data, attachments)
         return message
@@ -135,7 +148,8 @@ class _ReceiverEnd(_Movable, Generic[T_co]):
     def recv_many(self, max: int, timeout: float | None = None) -> list[T_co]:
         """Wait like `recv` for one message, then take up to `max` that have already arrived.
 
-        Raises Empty if nothing arrived within `timeout` seconds, and what `recv` raises.
+        Raises Empty if nothing arrived within `timeout` seconds, and what `recv` raises. An error
+        after the first message is raised by the next receive, here or in `recv`.
         """
         if max < 1:
             raise ValueError(f"max must be at least 1, not {max}")
@@ -144,6 +158,9 @@ class _ReceiverEnd(_Movable, Generic[T_co]):
             try:
                 messages.append(self._recv(0))
             except (Empty, Disconnected):
+                break
+            except IpcError as error:
+                self._owed = error
                 break
         return messages
 
@@ -273,4 +290,4 @@ def check_timeout(seconds: float | None) -> float | None:
         return None
     if not seconds >= 0:
         raise ValueError(f"a timeout is a number of seconds from 0 up, not {seconds!r}")
-    return seconds
+    return min(seconds, _LONGEST)

@@ -19,6 +19,7 @@ class Forkable(Protocol):
         """Make this copy safe to use and to close in the child; the parent's is not touched."""
 
 
+_locks: WeakSet[Forkable] = WeakSet()
 _parts: WeakSet[Forkable] = WeakSet()
 _wholes: WeakSet[Forkable] = WeakSet()
 
@@ -42,7 +43,7 @@ class BriefLock:
 
     def __init__(self) -> None:
         self._lock = threading.RLock()
-        mend_after_fork(self)
+        _locks.add(self)
 
     def __enter__(self) -> None:
         self._lock.acquire()
@@ -55,11 +56,16 @@ class BriefLock:
 
 
 def _in_child() -> None:
-    for obj in (*_parts, *_wholes):
+    failed: Exception | None = None
+    for obj in (*_locks, *_parts, *_wholes):  # mending may take locks
         try:
             obj.after_fork()
         except AttributeError:
             pass  # half made, by a thread that is not here to finish it
+        except Exception as error:
+            failed = error  # told when the others are mended
+    if failed:
+        raise failed
 
 
 if hasattr(os, "register_at_fork"):

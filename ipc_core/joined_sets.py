@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import threading
+import time
 from typing import Any
 
+from ipc_core.forking import mend_after_fork
 from ipc_core.spi import Backend, NotSupportedError, OsIpcReceiver, OsIpcReceiverSet
 from ipc_core.threads import THREADS
 
@@ -19,6 +21,8 @@ class JoinedSets:
     def __init__(self) -> None:
         self._parts: dict[str, OsIpcReceiverSet] = {}
         self._left_over: list[Any] = []
+        self._turn = threading.RLock()  # a signal handler may select in the middle of a select
+        mend_after_fork(self)
 
     def add(self, backend: Backend, receiver: OsIpcReceiver, id: int) -> None:
         """See OsIpcReceiverSet.add."""
@@ -34,29 +38,48 @@ class JoinedSets:
         """See OsIpcReceiverSet.remove."""
         return self._parts[backend.name].remove(id)
 
-    def select(self, timeout: float | None) -> list[Any]:
-        """See OsIpcReceiverSet.select."""
+    @property
+    def begun(self) -> bool:
+        """Whether a receiver was ever added."""
+        return bool(self._parts)
+
+    @property
+    def left_over(self) -> bool:
+        """Whether an interrupted select has left results for the next one."""
+        return bool(self._left_over)
+
+    def select(self, timeout: float | None, limit: int = 64) -> list[Any]:
+        """See OsIpcReceiverSet.select; each backend may return up to `limit` results."""
         parts = list(self._parts.values())
         if len(parts) == 1 and not self._left_over:
-            return list(parts[0].select(timeout))
-        ready, self._left_over = self._left_over, []
-        for part in parts:
-            ready += part.select(0)
-        if ready or timeout == 0:
-            return ready
+            return list(parts[0].select(timeout, limit))
+        deadline = None if timeout is None else time.monotonic() + timeout
+        longest = -1 if timeout is None else min(timeout, threading.TIMEOUT_MAX)
+        if not self._turn.acquire(timeout=longest):
+            return []
+        try:
+            ready, self._left_over = self._left_over, []
+            for part in parts:
+                ready += part.select(0, limit)
+            left = None if deadline is None else deadline - time.monotonic()
+            if ready or (left is not None and left <= 0):
+                return ready
+            return self._wait(parts, left, limit)
+        finally:
+            self._turn.release()
+
+    def _wait(self, parts: list[OsIpcReceiverSet], timeout: float | None, limit: int) -> list[Any]:
         if not THREADS:
             raise NotSupportedError(
                 "this platform has no threads, which waiting for several backends takes;"
                 " use try_select()"
             )
-        return self._wait(parts, timeout)
-
-    def _wait(self, parts: list[OsIpcReceiverSet], timeout: float | None) -> list[Any]:
         errors: list[BaseException] = []
 
         def wait(part: OsIpcReceiverSet) -> None:
             try:
-                self._left_over += part.select(timeout)
+                found = part.select(timeout, limit)
+                self._left_over.extend(found)
             except BaseException as error:
                 errors.append(error)
             finally:
@@ -89,3 +112,6 @@ class JoinedSets:
         for _, _, attachments in self._left_over:
             for attachment in attachments:
                 attachment.close()
+
+    def after_fork(self) -> None:
+        self._turn = threading.RLock()

@@ -23,9 +23,6 @@ if TYPE_CHECKING:
 AnyReceiver = Union[IpcReceiver[Any], IpcBytesReceiver, OpaqueIpcReceiver]
 
 
-_REMEMBERED = 64
-
-
 class IpcMessage:
     """One message, not yet decoded. Dropped unread, it frees its attachments."""
 
@@ -113,12 +110,15 @@ class IpcReceiverSet:
 
     def __init__(self) -> None:
         self._sets: Any = JoinedSets()
-        self._first_added = threading.Event()
+        self._stirred = threading.Event()  # ends a wait before there is a backend to wait on
         self._lock = BriefLock()
         self._next_id = 0
         self._members: dict[int, tuple[type[AnyReceiver], Backend]] = {}
-        # A select that another thread runs may still return a message of a receiver that left.
-        self._removed: dict[int, tuple[type[AnyReceiver], Backend]] = {}
+        # A wait may still return a message of a receiver that has left since it began. So who
+        # left is kept, with a number that counts them, and so is where each wait began.
+        self._left: dict[int, tuple[type[AnyReceiver], Backend, int]] = {}
+        self._leavings = 0
+        self._waits: dict[object, int] = {}
         mend_after_fork(self)
 
     @classmethod
@@ -140,18 +140,16 @@ class IpcReceiverSet:
                 del self._members[id]
                 raise
             self._next_id += 1
-            self._first_added.set()
+            self._stirred.set()
             receiver._retire(MovedError, f"was added to a receiver set, as {id}")
             return id
 
     def remove(self, id: int) -> AnyReceiver:
         """Give a receiver back, with what it holds. Raises KeyError for an id not in the set."""
         with self._lock:
-            kind, backend = self._removed[id] = self._members[id]
-            if len(self._removed) > _REMEMBERED:
-                del self._removed[next(iter(self._removed))]
+            kind, backend = self._members[id]
             handle = self._sets.remove(backend, id)
-            del self._members[id]
+            self._leave(id)
             self._sets.wake()  # a select on a set that is now empty has to raise
             return kind(handle, backend)
 
@@ -163,6 +161,7 @@ class IpcReceiverSet:
         """
         while True:
             if not self._members and type(self._sets) is not Gone:
+                self.wake()  # whoever else waits
                 raise ValueError("select() on an empty set would wait for ever")
             results = self.wait()
             if results:
@@ -185,21 +184,30 @@ class IpcReceiverSet:
                 if left <= 0:
                     raise Empty("nothing happened in the set")
 
-    def wait(self, timeout: float | None = None) -> list[IpcSelectionResult]:
+    def wait(self, timeout: float | None = None, limit: int = 64) -> list[IpcSelectionResult]:
         """Like `select`, but wait on an empty set too, for whatever another thread adds.
 
-        The list is empty when `timeout` seconds pass, and sometimes earlier. Where the platform
-        has no threads, NotSupportedError is raised instead of waiting for ever.
+        Returns up to `limit` results of each backend; the list is empty when `timeout` seconds
+        pass, and sometimes earlier. Where the platform has no threads, NotSupportedError is raised
+        instead of waiting for ever.
         """
         timeout = check_timeout(timeout)
-        if not self._first_added.is_set():
+        if not self._sets.begun:
             self._wait_for_the_first(timeout)
             return []
-        return [self._result(*item) for item in self._sets.select(timeout)]
+        this = object()
+        try:
+            self._waits[this] = self._leavings
+            return [self._result(*item) for item in self._sets.select(timeout, limit)]
+        finally:
+            self._waits.pop(this, None)
+            if self._left:
+                self._forget_who_left()
 
     def _wait_for_the_first(self, timeout: float | None) -> None:
         if THREADS:
-            self._first_added.wait(timeout)
+            if self._stirred.wait(timeout):
+                self._stirred.clear()
         elif timeout is None:
             raise NotSupportedError(
                 "this platform has no threads: nobody could add a receiver during the wait"
@@ -209,6 +217,7 @@ class IpcReceiverSet:
 
     def wake(self) -> None:
         """Make a running `wait` in another thread, or else the next one, return early."""
+        self._stirred.set()
         sets = self._sets
         if type(sets) is not Gone:
             sets.wake()
@@ -217,22 +226,41 @@ class IpcReceiverSet:
         """Close the set and its receivers; a `select` in another thread raises ClosedError."""
         with self._lock:
             sets, self._sets = self._sets, Gone(ClosedError, "this receiver set is closed")
-            self._removed.update(self._members)  # first: who looks for one looks here last
-            self._members.clear()
-            self._first_added.set()
+            for id in tuple(self._members):
+                self._leave(id)
+            self._stirred.set()
         sets.close()
 
     def after_fork(self) -> None:
-        added, self._first_added = self._first_added, threading.Event()
-        if added.is_set():
-            self._first_added.set()
+        self._stirred = threading.Event()
+        self._waits.clear()
 
     def _result(self, id: int, data: Any, attachments: Sequence[Attachment]) -> IpcSelectionResult:
         if data is None:
-            self._members.pop(id, None)
+            with self._lock:
+                self._leave(id)
+                if not self._members:
+                    self.wake()  # other threads have nothing to wait for
             return ChannelClosed(id)
-        kind, backend = self._members.get(id) or self._removed[id]
+        kind, backend, *_ = self._members.get(id) or self._left[id]
         return MessageReceived(id, IpcMessage(data, attachments, kind._unpack, backend))
+
+    def _leave(self, id: int) -> None:
+        if id in self._members:  # else another thread has just closed the set
+            # In this order: who looks for one looks among those who left last.
+            self._left[id] = (*self._members[id], self._leavings)
+            self._leavings += 1
+            del self._members[id]
+
+    def _forget_who_left(self) -> None:
+        with self._lock:
+            if type(self._sets) is not Gone and self._sets.left_over:
+                return
+            oldest = min([*self._waits.values()], default=self._leavings)
+            for id, (_, _, number) in [*self._left.items()]:
+                if number >= oldest:
+                    break
+                del self._left[id]
 
     def __len__(self) -> int:
         return len(self._members)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 import time
 import weakref
-from collections import deque
 from collections.abc import Callable
 from queue import Queue
 from typing import TYPE_CHECKING, Any
@@ -20,6 +19,8 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
 _EXIT_SECONDS = 0.5
+_STEP = 64
+"""Results that one step serves at most: a callback may send to itself."""
 
 
 class Router:
@@ -149,7 +150,7 @@ class _Loop:
         self._threaded = threaded
         self._set = IpcReceiverSet()
         self._routes: dict[int, _Route] = {}
-        self._arrived: deque[IpcSelectionResult] = deque()
+        self._leaving: dict[int, _Route] = {}
         self._lock = BriefLock()
         self._thread: threading.Thread | None = None
         self._turn = threading.RLock()
@@ -163,13 +164,12 @@ class _Loop:
             )
         with self._lock:
             if not self._stopped:
+                if self._threaded and self._thread is None:
+                    thread = threading.Thread(target=self._run, name="ipc-core router", daemon=True)
+                    thread.start()
+                    self._thread = thread
                 id = self._set.add(receiver)
                 self._routes[id] = route
-                if self._threaded and self._thread is None:
-                    self._thread = threading.Thread(
-                        target=self._run, name="ipc-core router", daemon=True
-                    )
-                    self._thread.start()
                 return id
         receiver.close()
         _reporting(route.end)
@@ -177,8 +177,13 @@ class _Loop:
 
     def remove(self, id: int) -> AnyReceiver:
         with self._lock:
-            del self._routes[id]
-            return self._set.remove(id)
+            if id not in self._routes:
+                raise KeyError(id)
+            receiver = self._set.remove(id)  # not if the end of its channel is just being told
+            route = self._routes.pop(id)
+            if self._thread or self._stepping:
+                self._leaving[id] = route  # for a message that was taken before
+            return receiver
 
     def step(self, timeout: float | None) -> int:
         if self._threaded:
@@ -207,6 +212,8 @@ class _Loop:
                 if not self._stopped:
                     raise
                 break
+            while 0 < served < _STEP and not self._stopped and self._serve(0):
+                served += 1
             if served or left == 0:
                 return served
         return 0
@@ -230,7 +237,6 @@ class _Loop:
     def leave_to_parent(self) -> None:
         _left_to_parent.append(self._routes)
         self._routes = {}
-        self._arrived.clear()
         self._set.close()
 
     def _run(self) -> None:
@@ -241,17 +247,17 @@ class _Loop:
             self._end_all()
 
     def _serve(self, timeout: float | None) -> int:
-        if not self._arrived:
-            self._arrived.extend(self._set.wait(timeout))
-        served = 0
-        while self._arrived and not self._stopped:
-            served += 1
-            self._handle(self._arrived.popleft())
-        return served
+        """Take one result at a time, so that whoever removes a route gets what is left."""
+        self._leaving.clear()
+        results = self._set.wait(timeout, limit=1)
+        for result in results:
+            if not self._stopped:
+                self._handle(result)
+        return len(results)
 
     def _handle(self, result: IpcSelectionResult) -> None:
         with self._lock:
-            route = self._routes.get(result.id)
+            route = self._routes.get(result.id) or self._leaving.get(result.id)
             if isinstance(result, ChannelClosed):
                 self._routes.pop(result.id, None)
         if route is None:
@@ -264,7 +270,6 @@ class _Loop:
 
     def _end_all(self) -> None:
         self._set.close()
-        self._arrived.clear()
         with self._lock:
             routes, self._routes = self._routes, {}
         for route in routes.values():

@@ -6,8 +6,8 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ipc_backend_unix.descriptors import close_fds
-from ipc_backend_unix.frame import Entry, Frame
-from ipc_core.spi import Attachment, DecodeError, ForeignHandleError, Kind
+from ipc_backend_unix.frame import MOST_ATTACHMENTS, Entry, Frame
+from ipc_core.spi import Attachment, DecodeError, ForeignHandleError, IpcError, Kind
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -27,6 +27,8 @@ class Lent:
         self._loans: list[tuple[int, list[int], Callable[[bool], object]]] = []
 
     def __enter__(self) -> Self:
+        if len(self._attachments) > MOST_ATTACHMENTS:
+            raise IpcError(f"a message carries at most {MOST_ATTACHMENTS} attachments")
         try:
             for handle in self._attachments:
                 lend = getattr(handle, "_lend", None)

@@ -6,9 +6,7 @@ import os
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from ipc_backend_unix.attachments import unpack
 from ipc_backend_unix.channel import make_channel
-from ipc_backend_unix.frame import Frame
 from ipc_backend_unix.send_line import LARGEST_PACKET, SMALL
 from ipc_backend_unix.shared_memory import UnixSharedMemory, make_region
 from ipc_core.spi import Attachment, Backend, Buffer, Capability, Finding, NotSupportedError
@@ -61,21 +59,14 @@ class UnixBackend(Backend):
         return connect(name)
 
     def for_child(self, handle: Any) -> object:
-        from multiprocessing.reduction import DupFd
+        from ipc_backend_unix.inheritance import hand_over
 
-        number, fds, give_back = handle._lend()
-        try:
-            return handle.kind, number, [DupFd(fd) for fd in fds]
-        finally:
-            give_back(False)
+        return hand_over(handle)
 
     def from_parent(self, parcel: Any) -> Attachment:
-        kind, number, passed = parcel
-        fds = [fd.detach() for fd in passed]
-        for fd in fds:
-            os.set_inheritable(fd, False)
-        entry = (kind, len(fds), number)
-        return unpack(Frame(0, [entry], memoryview(b"")), fds)[0]
+        from ipc_backend_unix.inheritance import take_over
+
+        return take_over(parcel)
 
     def checkup(self) -> Iterator[Finding]:
         from ipc_backend_unix.checkup import checkup

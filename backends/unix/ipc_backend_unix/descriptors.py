@@ -11,6 +11,7 @@ import fcntl
 import os
 import select
 import socket
+import stat
 import termios
 import threading
 from collections.abc import Callable, Sequence
@@ -35,6 +36,8 @@ class Socket(socket.socket):
 
     def __init__(self, fd: int | None = None) -> None:
         super().__init__(socket.AF_UNIX, socket.SOCK_SEQPACKET, 0, fd)
+        if socket.getdefaulttimeout() is not None:
+            self.settimeout(None)
 
     __del__ = socket.SocketType.close  # without a warning, also of one that is half made
 
@@ -65,7 +68,7 @@ def adopt_socket(fd: int) -> Socket:
     try:
         found = Socket(fd)
     except OSError as error:
-        os.close(fd)
+        close_fds([fd])
         raise DecodeError(f"an attached descriptor is not a socket: {error}") from error
     try:
         found.getpeername()  # one that was never connected has no other end that could leave
@@ -74,7 +77,7 @@ def adopt_socket(fd: int) -> Socket:
     except OSError:
         kind = family = -1
     if kind != socket.SOCK_SEQPACKET or family != socket.AF_UNIX:
-        found.close()
+        close_fds([found.detach()])
         raise DecodeError("an attached descriptor is not a connected unix SOCK_SEQPACKET socket")
     return found
 
@@ -174,8 +177,23 @@ def received_fds(ancillary: Sequence[tuple[int, int, bytes]]) -> list[int]:
 
 
 def close_fds(fds: Sequence[int]) -> None:
+    """Close what was received and is not wanted, whatever it is, without waiting for it."""
     for fd in fds:
+        if stat.S_ISSOCK(os.fstat(fd).st_mode):
+            _do_not_linger(fd)
         os.close(fd)
+
+
+def _do_not_linger(fd: int) -> None:
+    """A peer may have told a network socket to wait for its own reader when it is closed."""
+    try:
+        sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM, 0, fd)
+    except OSError:
+        return  # no more than the path of one (O_PATH)
+    try:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, bytes(8))
+    finally:
+        sock.detach()
 
 
 def unsent(sock: Socket) -> int:

@@ -15,11 +15,11 @@ class Exclusive:
     it was closed. The lock is reentrant: a signal handler may close what it interrupted.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, mend_last: bool = False) -> None:
         self._lock = threading.RLock()
         self._closed = False
         self._abandoned = False
-        mend_after_fork(self)
+        mend_after_fork(self, last=mend_last)
 
     def _end_wait(self) -> None:
         """Make the thread that holds the lock come back."""

@@ -28,6 +28,9 @@ NOTICE = 8
 """A hop follows, perhaps after packets of others: receive with care."""
 _KNOWN = HOP | IN_MEMORY | QUEUED | NOTICE
 
+MOST_ATTACHMENTS = 1 << 16
+"""Those of a message take twenty times the memory of their entries."""
+
 _HEADER = struct.Struct("<2sBBI")
 _ENTRY = struct.Struct("<BBQ")
 HEADER_SIZE = _HEADER.size
@@ -75,6 +78,8 @@ def parse(data: memoryview) -> Frame:
         raise DecodeError(f"the peer speaks version {version} (flags {flags:#x}), not {VERSION}")
     if flags & (HOP | NOTICE) and (flags not in (HOP, NOTICE) or len(data) != HEADER_SIZE):
         raise DecodeError("a hop or its notice is not a message at the same time")
+    if count > MOST_ATTACHMENTS:
+        raise DecodeError(f"a message cannot have {count} attachments")
     end = HEADER_SIZE + count * ENTRY_SIZE
     if end > len(data):
         raise DecodeError(f"a frame of {len(data)} bytes cannot describe {count} attachments")

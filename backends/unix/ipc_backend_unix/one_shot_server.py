@@ -39,7 +39,7 @@ class UnixOneShotServer(Exclusive):
         except OSError as error:
             raise translated(error) from error
         self.name = self._folder.path
-        super().__init__()
+        super().__init__(mend_last=True)
 
     def accept(self, timeout: float | None) -> tuple[UnixReceiver, Buffer, Sequence[Attachment]]:
         deadline = None if timeout is None else time.monotonic() + timeout
@@ -82,8 +82,9 @@ class UnixOneShotServer(Exclusive):
         raise ClosedError("this server is closed")
 
     def after_fork(self) -> None:
+        """The server stays with the parent."""
+        self._closed = True
         super().after_fork()
-        self._wake = Flag()
 
     def _end_wait(self) -> None:
         self._wake.set(True)

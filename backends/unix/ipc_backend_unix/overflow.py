@@ -51,19 +51,59 @@ _CHUNK = 1 << 18
 _RECORD = struct.Struct("<QQ")
 
 
+class Announcer:
+    """Puts hops into a full socket."""
+
+    def __init__(self, sock: Socket) -> None:
+        self.sock = sock
+        self._noticed = False
+
+    def announce(self, fds: Sequence[int]) -> None:
+        """Raises OSError or IpcIOError, with no hop sent, where the system holds no more."""
+        deadline = time.monotonic() + _ANNOUNCE_SECONDS
+        try:
+            if not self._noticed:
+                self._squeeze_in(frame.pack(frame.NOTICE, []), (), deadline)
+                self._noticed = True  # also if its hop fails: that of the next try follows it
+            self._squeeze_in(frame.pack(frame.HOP, []), fds, deadline)
+        except BaseException:
+            set_send_buffer(self.sock, SEND_BUFFER)
+            raise
+        self._noticed = False
+
+    def _squeeze_in(self, packet: bytes, fds: Sequence[int], deadline: float) -> None:
+        """Only the sender decides how much its socket holds. Letting in one packet at a time, as
+        opposed to raising the limit and lowering it again, costs one packet of the reserve if this
+        process is killed in between."""
+        tries = 0
+        while True:
+            room = min(max(SEND_BUFFER, unsent(self.sock) + 2), _RESERVE_END)
+            set_send_buffer(self.sock, room)
+            try:
+                return send_packet(self.sock, [packet], fds)
+            except BlockingIOError:
+                tries += 1
+            if tries > _ANNOUNCE_TRIES:
+                if time.monotonic() > deadline:
+                    raise io_error(
+                        errno.ENOBUFS, "too many senders wait for this receiver: its socket is full"
+                    )
+                time.sleep(0.001)
+
+
 class LogWriter:
     """A sender's log. It starts with the record that found the socket full."""
 
-    def __init__(self, sock: Socket, record: Sequence[Buffer], fds: Sequence[int]) -> None:
+    def __init__(self, announcer: Announcer, record: Sequence[Buffer], fds: Sequence[int]) -> None:
         self._memory = new_memory()
-        self._receiver_gone = hangup_poll(sock).poll
+        self._receiver_gone = hangup_poll(announcer.sock).poll
         self._queue = QueueWriter() if fds else None
         self._token = 0
         try:
             # Appending needs no offset of ours that an interrupted call could leave wrong.
             fcntl.fcntl(self._memory.fd, fcntl.F_SETFL, os.O_APPEND)
             self._write(record, fds)
-            self._announce(sock)
+            announcer.announce([self._memory.fd, *self._queue_fds()])
         except BaseException:
             self.close()
             raise
@@ -127,13 +167,8 @@ class LogWriter:
         except PermissionError:
             pass  # sealed by the receiver, which discards the torn record
 
-    def _announce(self, sock: Socket) -> None:
-        fds = [self._memory.fd]
-        if self._queue:
-            fds.append(self._queue.reader.fileno())
-        deadline = time.monotonic() + _ANNOUNCE_SECONDS
-        _squeeze_in(sock, frame.pack(frame.NOTICE, []), (), deadline)
-        _squeeze_in(sock, frame.pack(frame.HOP, []), fds, deadline)
+    def _queue_fds(self) -> list[int]:
+        return [self._queue.reader.fileno()] if self._queue else []
 
     def close(self) -> None:
         self._memory.close()
@@ -199,29 +234,6 @@ class LogReader:
         self.memory.close()
         if self.queue:
             self.queue.close()
-
-
-def _squeeze_in(sock: Socket, packet: bytes, fds: Sequence[int], deadline: float) -> None:
-    """Send a packet through a full socket.
-
-    Only the sender decides how much its socket holds. Letting in one packet at a time, as opposed
-    to raising the limit and lowering it again, costs one packet of the reserve if this process is
-    killed in between.
-    """
-    tries = 0
-    while True:
-        room = min(max(SEND_BUFFER, unsent(sock) + 2), _RESERVE_END)
-        set_send_buffer(sock, room)
-        try:
-            return send_packet(sock, [packet], fds)
-        except BlockingIOError:
-            tries += 1
-        if tries > _ANNOUNCE_TRIES:
-            if time.monotonic() > deadline:
-                raise io_error(
-                    errno.ENOBUFS, "too many senders wait for this receiver: its socket is full"
-                )
-            time.sleep(0.001)
 
 
 def set_send_buffer(sock: Socket, size: int) -> None:

@@ -43,21 +43,20 @@ class Flag:
 class Readiness:
     """An epoll of a receiver's socket and of the flag that its log holds messages."""
 
-    def __init__(self, socket_fd: int, in_log: bool) -> None:
+    def __init__(self, socket_fd: int) -> None:
         self._epoll = new_epoll()
-        self._watch(socket_fd, in_log)
+        self._watch(socket_fd)
 
-    def _watch(self, socket_fd: int, in_log: bool) -> None:
+    def _watch(self, socket_fd: int) -> None:
         self.in_log = Flag()
-        self.in_log.set(in_log)
         self._epoll.register(socket_fd, select.EPOLLIN)
         self._epoll.register(self.in_log.fileno(), select.EPOLLIN)
 
-    def renew(self, socket_fd: int, in_log: bool) -> None:
+    def renew(self, socket_fd: int) -> None:
         """Stop to share the flag and the epoll with the parent of this forked child."""
         self.in_log.close()
         renew_epoll(self._epoll)
-        self._watch(socket_fd, in_log)
+        self._watch(socket_fd)
 
     def fileno(self) -> int:
         return self._epoll.fileno()

@@ -46,6 +46,9 @@ _RECEIVE = int(socket.MSG_CMSG_CLOEXEC)
 _RECEIVE_NOW = int(socket.MSG_CMSG_CLOEXEC | socket.MSG_DONTWAIT)
 
 _HOP = frame.pack(frame.HOP, [])
+_SOON = 0.001
+"""Within it, a thread that has the lock and finds messages gives it back: seconds."""
+
 _NOTICE_BITS = 10
 _MOST_NOTICES = (1 << _NOTICE_BITS) - 1
 """More than a socket has room for."""
@@ -77,7 +80,7 @@ class UnixReceiver(Exclusive):
         else:
             deadline, flags = time.monotonic() + timeout, _RECEIVE_NOW
             if not self._lock.acquire(timeout=min(timeout, threading.TIMEOUT_MAX)):
-                raise Empty("no message has arrived")
+                self._overtake()
         try:
             while True:
                 if self._closed:
@@ -114,6 +117,12 @@ class UnixReceiver(Exclusive):
             spare_packets.append(packet)
             self._leave()
 
+    def _overtake(self) -> None:
+        """Take the lock from a thread that does not wait with it. Raises Empty if it does."""
+        while not self._lock.acquire(timeout=_SOON):
+            if self._closed or not (self._log or unread(self.socket)):
+                raise Empty("no message has arrived")
+
     def _wait(self, deadline: float | None) -> None:
         timeout = None if deadline is None else deadline - time.monotonic()
         if timeout is not None and timeout <= 0:
@@ -126,9 +135,10 @@ class UnixReceiver(Exclusive):
         """Take apart what is not a small message without attachments; None for what is no
         message."""
         fds = received_fds(ancillary)
-        if self._held and packet == _HOP:
-            close_fds(fds)
-            fds, self._held, flags = self._held, [], 0
+        if self._held:
+            if flags & socket.MSG_CTRUNC and packet == _HOP:
+                fds, self._held, flags = self._held, fds, 0
+            self._let_go()
         if flags & _SPOILT:
             close_fds(fds)
             if flags & socket.MSG_CTRUNC:
@@ -172,10 +182,10 @@ class UnixReceiver(Exclusive):
             packet.buffers, ANCILLARY_SPACE, flags | _PEEK
         )
         self._held = received_fds(ancillary)
-        hop = packet.view[:size] == _HOP
-        if not hop or found & socket.MSG_CTRUNC:
+        hop, cut = packet.view[:size] == _HOP, found & socket.MSG_CTRUNC
+        if cut or not hop:
             self._let_go()
-        if hop and not self._held:
+        if cut and hop:
             raise io_error(errno.EMFILE, "queued messages wait: too many open files here")
 
     def _let_go(self) -> None:
@@ -213,6 +223,14 @@ class UnixReceiver(Exclusive):
                 self._readiness.in_log.set(False)
 
     @property
+    def in_use(self) -> bool:
+        """Whether another thread receives on it, or sends it away."""
+        if not self._lock.acquire(blocking=False):
+            return True
+        self._lock.release()
+        return False
+
+    @property
     def has_log(self) -> bool:
         """Whether messages wait that the socket does not show."""
         return self._log is not None
@@ -223,7 +241,8 @@ class UnixReceiver(Exclusive):
             if self._closed:
                 raise ClosedError("this receiver is closed")
             if self._readiness is None:
-                self._readiness = Readiness(self.socket.fileno(), self._log is not None)
+                self._readiness = Readiness(self.socket.fileno())
+                self._readiness.in_log.set(self._log is not None)  # last: recv may just open one
             return self._readiness.fileno()
 
     def when_ready(self, callback: Callable[[], object]) -> Callable[[], object]:
@@ -234,9 +253,12 @@ class UnixReceiver(Exclusive):
         super().after_fork()
         self._lent = False
         if self._readiness:
-            self._readiness.renew(self.socket.fileno(), self._log is not None)
+            self._readiness.renew(self.socket.fileno())
+            self._readiness.in_log.set(self._log is not None)
 
     def _end_wait(self) -> None:
+        if self._lent:
+            return  # who has the lock sends it away, and does not wait
         try:
             self.socket.shutdown(socket.SHUT_RD)
         except OSError:
@@ -275,7 +297,7 @@ class UnixReceiver(Exclusive):
         if sent:
             self._closed = True
             self._release_all()
-        self._lock.release()
+        self._leave()
 
 
 _readiness_lock = BriefLock()

@@ -20,6 +20,7 @@ from ipc_core.spi import (
     Disconnected,
     Empty,
     ForeignHandleError,
+    IpcError,
     IpcIOError,
     OsIpcReceiver,
     SerDeError,
@@ -58,6 +59,8 @@ class UnixReceiverSet(Exclusive):
             fd = receiver.socket.fileno()
             if id in self._members or fd in self._ids or fd < 0:
                 raise ValueError(f"receiver {id} cannot be added: closed, or already in the set")
+            if receiver.in_use:
+                raise IpcError("another thread is receiving on this receiver")
             try:
                 self._epoll.register(fd, select.EPOLLIN)
             except OSError as error:
@@ -85,9 +88,13 @@ class UnixReceiverSet(Exclusive):
             return []
         try:
             self._check_open()
-            events = self._epoll.poll(
-                None if timeout is None else min(timeout, _LONGEST_WAIT), limit + 1
-            )
+            try:
+                events = self._epoll.poll(
+                    None if timeout is None else min(timeout, _LONGEST_WAIT), limit + 1
+                )
+            except (OSError, ValueError):  # a signal handler has closed it
+                self._check_open()
+                raise
             self._check_open()
             return self._serve(self._ready(events), limit)
         finally:
@@ -131,6 +138,8 @@ class UnixReceiverSet(Exclusive):
                 if self._members.get(id) is receiver:
                     self.remove(id).close()
             return id, None, ()
+        except ClosedError:
+            return None  # it was removed, and closed, just now
         except (DecodeError, IpcIOError) as error:
             return id, error, ()
         finally:
@@ -138,9 +147,11 @@ class UnixReceiverSet(Exclusive):
         return id, data, attachments
 
     def _note_log(self, id: int, receiver: UnixReceiver) -> None:
-        if receiver.has_log and id in self._members:
-            self._in_log.add(id)
-        else:
+        if receiver.has_log:
+            with self._changing:
+                if id in self._members:
+                    self._in_log.add(id)
+        elif id in self._in_log:
             self._in_log.discard(id)
 
     def wake(self) -> None:
@@ -156,8 +167,8 @@ class UnixReceiverSet(Exclusive):
         super().after_fork()
         if self._closed:
             return
+        self._flag.close()  # first: its descriptor may be the only one left to make another
         renew_epoll(self._epoll)
-        self._flag.close()
         self._flag = Flag()
         self._ids = {member.socket.fileno(): id for id, member in self._members.items()}
         for fd in (self._flag.fileno(), *self._ids):

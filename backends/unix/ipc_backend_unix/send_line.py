@@ -15,7 +15,7 @@ from ipc_backend_unix.descriptors import (
     unsent,
 )
 from ipc_backend_unix.errors import translated
-from ipc_backend_unix.overflow import SEND_BUFFER, LogWriter, set_send_buffer
+from ipc_backend_unix.overflow import SEND_BUFFER, Announcer, LogWriter, set_send_buffer
 from ipc_backend_unix.payload import PayloadPool
 from ipc_core.spi import Attachment, Buffer, ClosedError, IpcError, mend_after_fork, unheld
 
@@ -40,6 +40,7 @@ class SendLine:
         self.lock = threading.RLock()
         self.log: LogWriter | None = None
         self._pool = PayloadPool()
+        self._announcer = Announcer(sock)
         self._users = 1
         mend_after_fork(self)
 
@@ -66,25 +67,28 @@ class SendLine:
         try:
             with Lent(attachments) if attachments else NOTHING_LENT as lent, self.lock:
                 self._send(buffers, sum(map(len, buffers)), lent)
+        except IpcError:
+            raise
         except OSError as error:
-            if isinstance(error, (BrokenPipeError, ConnectionResetError)):
-                self._pool.close()
-            if isinstance(error, IpcError):
-                raise
             raise translated(error) from error
 
     def _send(self, buffers: list[Buffer], size: int, lent: Lent) -> None:
-        if self.log is not None:
-            if self.log.append([frame.pack(0, lent.entries), *buffers], lent.fds):
-                return
-            self._end_log()
-        if not self._in_socket(buffers, size, lent):
-            record = [frame.pack(0, lent.entries), *buffers]
-            self.log = LogWriter(self.sock, record, lent.fds)
+        try:
+            if self.log is not None:
+                if self.log.append([frame.pack(0, lent.entries), *buffers], lent.fds):
+                    return
+                self._end_log()
+            if not self._in_socket(buffers, size, lent):
+                record = [frame.pack(0, lent.entries), *buffers]
+                self.log = LogWriter(self._announcer, record, lent.fds)
+        except (BrokenPipeError, ConnectionResetError):
+            self._pool.close()
+            raise
 
     def after_fork(self) -> None:
         """The log and the memory for payloads are the parent's, which goes on to write there."""
         self.lock = unheld(self.lock)
+        self._announcer = Announcer(self.sock)
         log, self.log = self.log, None
         if log is not None:
             log.close()

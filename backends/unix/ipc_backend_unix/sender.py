@@ -68,6 +68,7 @@ class UnixSender:
         line.retain()
         try:
             fd = line.sock.fileno()
+            self._open_line()  # closed before it could tell this wait?
             events = wait({fd: 0, closed_here.fileno(): select.POLLIN}, timeout)
             if self._line is None:
                 raise ClosedError("this sender was closed")

@@ -8,6 +8,7 @@ import functools
 import os
 import socket
 import sys
+import time
 from collections.abc import Callable, Iterator
 
 from ipc_backend_unix.descriptors import Socket
@@ -18,6 +19,10 @@ WAITING = "waiting"
 TAKEN = "taken"
 LONGEST_FOLDER = 60
 """An address is at most 107 bytes long (unix(7)); a long TMPDIR is passed over."""
+
+_NEW = "new-"
+_NEW_SECONDS = 60
+"""A folder that is still new after so long was left."""
 
 _BOOT_ID = "/proc/sys/kernel/random/boot_id"
 
@@ -31,7 +36,8 @@ class Folder:
 
     def __init__(self, base: str, listener: Socket) -> None:
         name = _random()
-        fresh, self.path = os.path.join(base, f"new-{name}"), os.path.join(base, _prefix() + name)
+        self.path = os.path.join(base, _prefix() + name)
+        fresh = os.path.join(base, _NEW + _prefix() + name)
         with _changing:
             if _exiting:
                 raise OSError(errno.ESHUTDOWN, "the interpreter is exiting")
@@ -147,18 +153,23 @@ def _remove_leftovers(base: str) -> None:
         return
     try:
         with os.scandir(base) as entries:
-            folders = [entry for entry in entries if entry.name.startswith(_prefix())]
+            mine = _prefix(), _NEW + _prefix()
+            folders = [entry for entry in entries if entry.name.startswith(mine)]
     except OSError:
         return
     for folder in folders:
         try:
-            if folder.stat(follow_symlinks=False).st_uid == os.geteuid() and not (
-                # In this order: a client renames the one to the other.
-                _is_bound(f"{folder.path}/{WAITING}") or _is_bound(f"{folder.path}/{TAKEN}")
-            ):
+            if folder.stat(follow_symlinks=False).st_uid == os.geteuid() and _is_left(folder):
                 _remove(folder.path)
         except OSError:
             pass  # it has just been removed, or is not for us to enter
+
+
+def _is_left(folder: os.DirEntry[str]) -> bool:
+    if folder.name.startswith(_NEW):
+        return time.time() - folder.stat(follow_symlinks=False).st_mtime > _NEW_SECONDS
+    # In this order: a client renames the one to the other.
+    return not (_is_bound(f"{folder.path}/{WAITING}") or _is_bound(f"{folder.path}/{TAKEN}"))
 
 
 def _is_bound(path: str) -> bool:

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 import pytest
 
 from ipc_core import registry
-from ipc_core.spi import BrokenChannelError, Disconnected, Empty
+from ipc_core.spi import BrokenChannelError, ClosedError, Disconnected
 
 FORKS = 60
 EACH = 40
@@ -60,7 +60,7 @@ def test_locks_that_other_threads_hold_are_free_in_the_child() -> None:
         tx.send(b"from the child")
         assert rx.recv(1)[0] == b"from the child"
         assert list(members.select(0)) == []
-        with pytest.raises(Empty):
+        with pytest.raises(ClosedError):
             server.accept(0)
         for end in (rx, tx, members, server):
             end.close()
