@@ -125,6 +125,7 @@ class FaultMachine(ChannelMachine):
 @contextmanager
 def _alarm_after(seconds: float, error: BaseException | None) -> Iterator[None]:
     """Have a signal handler run in this thread, once; it raises `error`."""
+    assert sys.platform != "win32"
 
     def handler(*_: object) -> None:
         if error is not None:
@@ -141,20 +142,20 @@ def _alarm_after(seconds: float, error: BaseException | None) -> Iterator[None]:
 
 @contextmanager
 def _no_more_descriptors() -> Iterator[None]:
-    if sys.platform == "win32":
-        raise AssertionError("a precondition keeps this system out")
-    from resource import RLIMIT_NOFILE, getrlimit, setrlimit
+    assert sys.platform != "win32"
+    import resource
 
-    soft, hard = getrlimit(RLIMIT_NOFILE)
-    setrlimit(RLIMIT_NOFILE, (0, hard))
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (0, hard))
     try:
         yield
     finally:
-        setrlimit(RLIMIT_NOFILE, (soft, hard))
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
 def _in_child(work: Callable[[], None], meanwhile: Callable[[], None] = lambda: None) -> None:
     """Run `work`, which ends its process, in a fork; then make sure that it got that far."""
+    assert sys.platform != "win32"
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # of threads that other tests left
         pid = os.fork()
@@ -170,6 +171,7 @@ def _in_child(work: Callable[[], None], meanwhile: Callable[[], None] = lambda: 
 
 
 def _die(kill: bool) -> None:
+    assert sys.platform != "win32"
     if kill:
         os.kill(os.getpid(), signal.SIGKILL)
     os._exit(0)

@@ -132,7 +132,8 @@ def answer_each(name: str) -> None:
 
 def run_out_of_memory(name: str) -> None:
     """Fail to send more than there is memory for, then send what was to go along."""
-    from resource import RLIMIT_AS, getrlimit, setrlimit
+    assert sys.platform != "win32"
+    import resource
 
     with Bag() as bag:
         to_parent, from_parent = _meet(bag, name)
@@ -140,12 +141,12 @@ def run_out_of_memory(name: str) -> None:
         large = bytes(1 << 28)
         with open("/proc/self/statm") as statm:
             used = int(statm.read().split()[0]) * os.sysconf("SC_PAGE_SIZE")
-        limits = getrlimit(RLIMIT_AS)
-        setrlimit(RLIMIT_AS, (used + (1 << 27), limits[1]))
+        limits = resource.getrlimit(resource.RLIMIT_AS)
+        resource.setrlimit(resource.RLIMIT_AS, (used + (1 << 27), limits[1]))
         try:
             to_parent.send([to_parent, moved, large])
         except (ipc_core.EncodeError, MemoryError, ipc_core.IpcIOError):
-            setrlimit(RLIMIT_AS, limits)
+            resource.setrlimit(resource.RLIMIT_AS, limits)
             to_parent.send("next")
         to_parent.send(moved)
 
