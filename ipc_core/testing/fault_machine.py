@@ -125,7 +125,8 @@ class FaultMachine(ChannelMachine):
 @contextmanager
 def _alarm_after(seconds: float, error: BaseException | None) -> Iterator[None]:
     """Have a signal handler run in this thread, once; it raises `error`."""
-    assert sys.platform != "win32"
+    if sys.platform == "win32":
+        raise NotImplementedError
 
     def handler(*_: object) -> None:
         if error is not None:
@@ -142,7 +143,8 @@ def _alarm_after(seconds: float, error: BaseException | None) -> Iterator[None]:
 
 @contextmanager
 def _no_more_descriptors() -> Iterator[None]:
-    assert sys.platform != "win32"
+    if sys.platform == "win32":
+        raise NotImplementedError
     import resource
 
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -155,7 +157,8 @@ def _no_more_descriptors() -> Iterator[None]:
 
 def _in_child(work: Callable[[], None], meanwhile: Callable[[], None] = lambda: None) -> None:
     """Run `work`, which ends its process, in a fork; then make sure that it got that far."""
-    assert sys.platform != "win32"
+    if sys.platform == "win32":
+        raise NotImplementedError
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # of threads that other tests left
         pid = os.fork()
@@ -171,7 +174,8 @@ def _in_child(work: Callable[[], None], meanwhile: Callable[[], None] = lambda: 
 
 
 def _die(kill: bool) -> None:
-    assert sys.platform != "win32"
+    if sys.platform == "win32":
+        raise NotImplementedError
     if kill:
         os.kill(os.getpid(), signal.SIGKILL)
     os._exit(0)

@@ -135,13 +135,15 @@ class Storm:
         self.handled = 0
 
     def __enter__(self) -> Self:
-        assert sys.platform != "win32"
+        if sys.platform == "win32":
+            raise NotImplementedError
         signal.signal(signal.SIGALRM, self._handle)
         signal.setitimer(signal.ITIMER_REAL, INTERVAL, INTERVAL)
         return self
 
     def __exit__(self, *exc_info: object) -> None:
-        assert sys.platform != "win32"
+        if sys.platform == "win32":
+            raise NotImplementedError
         signal.setitimer(signal.ITIMER_REAL, 0)
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
