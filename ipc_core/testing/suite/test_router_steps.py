@@ -99,7 +99,7 @@ class TestRouterSteps:
     def test_steps_let_interrupts_through(
         self, bag: Bag, stepped: Router, reports: list[BaseException], kind: type[BaseException]
     ) -> None:
-        """Ctrl-C in a callback reaches who took the step; nothing that had arrived is lost."""
+        """I34, I64: Ctrl-C in a callback reaches who took the step; what had arrived comes next."""
         tx, rx = bag.channel()
         seen: list[object] = []
 
@@ -181,12 +181,13 @@ class TestRouterSteps:
         assert stepped.step() == 0
 
     def test_steps_need_a_router_without_a_thread(self, level: None) -> None:
+        """I65: a router with a thread takes no steps."""
         with Router() as router, pytest.raises(IpcError, match="threaded=False"):
             router.step()
 
     @pytest.mark.threads
     def test_steps_wait(self, bag: Bag, stepped: Router) -> None:
-        """A step waits for another thread's message, also when it began without a route."""
+        """I71: a step waits for another thread's message, also when it began without a route."""
         seen: list[object] = []
         stepping = bag.thread(stepped.step, None)
         stepping.wait_until_asleep()
@@ -203,6 +204,7 @@ class TestRouterSteps:
 
     @pytest.mark.threads
     def test_steps_of_one_thread_at_a_time(self, bag: Bag, stepped: Router) -> None:
+        """I71: a second thread's step is refused while one waits."""
         stepping = bag.thread(stepped.step, None)
         stepping.wait_until_asleep()
         with pytest.raises(IpcError, match="another thread"):
