@@ -167,9 +167,8 @@ class TestRaces:
 
         def select() -> None:
             while not stop.is_set():
-                for result in members.wait(BOUND):
-                    if isinstance(result, MessageReceived):
-                        there.append(result.message.to())
+                results = members.wait(BOUND)
+                there.extend(r.message.to() for r in results if isinstance(r, MessageReceived))
 
         worker = bag.thread(select)
         sent: list[Any] = []

@@ -315,6 +315,25 @@ class TestRouter:
         router.shutdown()
         assert removed.empty()
 
+    def test_router_whose_thread_does_not_start(
+        self, bag: Bag, router: Router, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """I62: the receiver stays yours, and routes that are added later work."""
+
+        def refuse(thread: threading.Thread) -> None:
+            raise RuntimeError("can't start new thread")
+
+        tx, rx = bag.channel()
+        with monkeypatch.context() as patch:
+            patch.setattr(threading.Thread, "start", refuse)
+            with pytest.raises(RuntimeError):
+                router.add_route(rx, print)
+        tx.send("still here")
+        assert rx.try_recv_timeout(SOON) == "still here"
+        found = router.route_to_queue(rx)
+        tx.send("routed")
+        assert found.get(timeout=SOON) == "routed"
+
     def test_router_after_fork(self, bag: Bag, router: Router) -> None:
         """I72: a forked child has a router of its own, without its parent's routes."""
         if not hasattr(os, "fork"):

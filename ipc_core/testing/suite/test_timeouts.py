@@ -114,7 +114,7 @@ class TestTimeouts:
 
     @pytest.mark.threads
     def test_default_timeout_of_sockets(self, bag: Bag) -> None:
-        """I43: what a program sets for sockets of its own neither ends waits nor makes polls wait."""
+        """I43: what a program sets for sockets of its own does not end waits."""
         socket = pytest.importorskip("socket")
         bag.callback(socket.setdefaulttimeout, socket.getdefaulttimeout())
         socket.setdefaulttimeout(0.01)
