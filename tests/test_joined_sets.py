@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any
 
 import pytest
 
 import ipc_core
 from ipc_core import ChannelClosed, Empty, IpcReceiverSet, MessageReceived
+from ipc_core.testing.states import wait_until, wait_until_asleep
 
 BACKENDS = ("unix", "inprocess")
 SOON = 20
@@ -104,6 +106,55 @@ def test_close_ends_a_wait(mixed: Mixed) -> None:
     group.close()
     waiting.join(SOON)
     assert errors == [ipc_core.ClosedError]
+
+
+def test_each_message_ends_the_wait_of_one_thread(mixed: Mixed) -> None:
+    """Two threads select; every message goes out only when the one before has been taken."""
+    group, senders = mixed
+    by_turns = list(senders.values())
+    got: list[Any] = []
+
+    def select_for_ever() -> None:
+        with suppress(ipc_core.ClosedError):
+            while True:
+                got.extend(r.message.to() for r in group.select() if isinstance(r, MessageReceived))
+
+    threads = [threading.Thread(target=select_for_ever) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    try:
+        for number in range(400):
+            by_turns[number % len(by_turns)].send(number)
+            wait_until(lambda: len(got) > number, "the message is taken", SOON)  # noqa: B023
+    finally:
+        group.close()
+        for thread in threads:
+            thread.join(SOON)
+    assert not any(thread.is_alive() for thread in threads)
+    assert got == list(range(400))
+
+
+def test_two_threads_that_select_once(mixed: Mixed) -> None:
+    """What one of them has no use for is left to the other."""
+    group, senders = mixed
+    tx = list(senders.values())[-1]
+    for _ in range(20):
+        got: list[list[Any]] = []
+
+        def select(got: list[list[Any]] = got) -> None:
+            got.append([r.message.to() for r in group.select() if isinstance(r, MessageReceived)])
+
+        threads = [threading.Thread(target=select, daemon=True) for _ in range(2)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            wait_until_asleep(thread)
+        for count, message in enumerate(("one", "two"), 1):
+            tx.send(message)
+            wait_until(lambda: len(got) == count, "a select returns", SOON)  # noqa: B023
+        for thread in threads:
+            thread.join(SOON)
+        assert got == [["one"], ["two"]]
 
 
 def test_ctrl_c_loses_no_message(mixed: Mixed, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -70,6 +70,31 @@ def process(context: Any) -> None:
             pass
 
 
+def write(*ends: Any) -> None:
+    """Each sender sends its place among the arguments, each region gets it as a byte."""
+    for place, end in enumerate(ends):
+        if isinstance(end, ipc.IpcSharedMemory):
+            end.buffer_mut()[place : place + 1] = bytes([place])
+        else:
+            end.send(place)
+        end.close()
+
+
+def clones(context: Any) -> None:
+    """Arguments that share what they are made of."""
+    tx, rx = ipc.channel()
+    region = ipc.IpcSharedMemory.from_byte(255, 5)
+    ends = (tx, region, tx.clone(), region.clone())
+    child = context.Process(target=write, args=ends)
+    child.start()
+    child.join(SECONDS)
+    assert child.exitcode == 0
+    assert bytes(region.buffer) == bytes([255, 1, 255, 3, 255])
+    for end in ends:
+        end.close()
+    assert list(rx) == [0, 2]
+
+
 _results: ipc.IpcSender[Any]
 
 
@@ -98,4 +123,5 @@ def pools(context: Any) -> None:
 if __name__ == "__main__":
     chosen = multiprocessing.get_context(sys.argv[1])
     process(chosen)
+    clones(chosen)
     pools(chosen)

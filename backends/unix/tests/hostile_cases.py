@@ -106,6 +106,13 @@ def punched_log(peer: Peer) -> None:
     peer.frame(frame.HOP, fds=[fd])
 
 
+def many_entries(peer: Peer) -> None:
+    """Regions without memory, which cost their sender ten bytes each."""
+    count = 1_000_000
+    header = frame._HEADER.pack(frame.MAGIC, frame.VERSION, 0, count)
+    peer.hop(record(header + frame._ENTRY.pack(REGION, 0, 0) * count))
+
+
 def huge_queue(peer: Peer) -> None:
     """Thousands of links, each of which only leads to the next."""
     writer, first = peer.sockets()
@@ -178,6 +185,10 @@ CASES: dict[str, Case] = {
         BAD,
     ),
     "a hop without a log": header(flags=frame.HOP),
+    "a hop without a log after its notice": (
+        lambda peer: [peer.frame(frame.NOTICE), peer.frame(frame.HOP)],
+        BAD,
+    ),
     "a hop with a payload": (
         lambda peer: peer.frame(frame.HOP, payload=b"p", fds=[memory(peer)]),
         BAD,
@@ -275,6 +286,7 @@ CASES: dict[str, Case] = {
     "4 billion attachments in a log": log(
         record(frame._HEADER.pack(frame.MAGIC, frame.VERSION, 0, 2**32 - 1)), *BAD
     ),
+    "a million attachments in a log": (many_entries, BAD),
     "a log that is sparse": (punched_log, BAD),
     "a log with the size of an exabyte": (
         lambda peer: peer.frame(frame.HOP, fds=[peer.memory(record(b"", size=2**50), size=2**60)]),

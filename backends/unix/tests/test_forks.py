@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import signal
+import sys
 import threading
 import warnings
 from collections.abc import Callable, Iterator
@@ -10,20 +13,26 @@ from contextlib import contextmanager
 
 import pytest
 
+import ipc_core
 from ipc_core import registry
-from ipc_core.spi import BrokenChannelError, ClosedError, Disconnected
+from ipc_core.spi import BrokenChannelError, ClosedError, Disconnected, mend_after_fork
+from ipc_core.testing.states import wait_until
 
 FORKS = 60
 EACH = 40
 SECONDS = 20
 
 
+def fork() -> int:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # the threads are the point
+        return os.fork()
+
+
 @contextmanager
 def forked(work: Callable[[], object]) -> Iterator[None]:
     """Run `work` in a forked child; after the block, wait for it and for its success."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)  # the threads are the point
-        pid = os.fork()
+    pid = fork()
     if pid == 0:
         status = 1
         try:
@@ -148,3 +157,73 @@ def test_a_child_that_closes_its_receiver_breaks_nothing() -> None:
     with pytest.raises(BrokenChannelError):
         tx.send(b"")
     tx.close()
+
+
+def make_and_close_sets() -> None:
+    members = ipc_core.IpcReceiverSet()
+    senders = []
+    for _ in range(10):
+        tx, rx = ipc_core.channel(backend="unix")
+        members.add(rx)
+        senders.append(tx)
+    members.close()
+    for tx in senders:
+        tx.close()
+
+
+def make_and_close_servers() -> None:
+    ipc_core.IpcOneShotServer(backend="unix").close()
+
+
+@pytest.mark.parametrize("churn", [make_and_close_sets, make_and_close_servers])
+def test_forks_while_a_thread_makes_and_closes(churn: Callable[[], None]) -> None:
+    """Whatever locks it holds just then, the child gets out of its fork."""
+    stop = threading.Event()
+
+    def go_on() -> None:
+        while not stop.is_set():
+            churn()
+
+    thread = threading.Thread(target=go_on)
+    thread.start()
+    try:
+        for _ in range(100):
+            pid = fork()
+            if pid == 0:
+                os._exit(0)
+            try:
+                wait_until(lambda: os.waitpid(pid, os.WNOHANG)[0], "the child ends")  # noqa: B023
+            except TimeoutError:
+                os.kill(pid, signal.SIGKILL)
+                os.waitpid(pid, 0)
+                raise
+    finally:
+        stop.set()
+        thread.join()
+
+
+class Mended:
+    """Knows whether it was mended, and may fail to be."""
+
+    def __init__(self, fails: bool) -> None:
+        self.mended = False
+        self._fails = fails
+        mend_after_fork(self)
+
+    def after_fork(self) -> None:
+        self.mended = True
+        if self._fails:
+            raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+
+def test_what_cannot_be_mended_leaves_the_others_mended(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In a child without a descriptor to spare, say."""
+    monkeypatch.setattr(sys, "unraisablehook", lambda _: None)
+    copies = [Mended(fails=number % 3 == 0) for number in range(20)]
+
+    def work() -> None:
+        assert all(copy.mended for copy in copies)
+
+    with forked(work):
+        pass
+    assert not any(copy.mended for copy in copies)

@@ -6,8 +6,9 @@ import os
 import resource
 import select
 import socket
+import struct
 import threading
-from contextlib import closing
+from contextlib import closing, suppress
 
 import pytest
 from hostile_peer import (
@@ -33,6 +34,7 @@ from ipc_core.spi import (
     IpcIOError,
 )
 from ipc_core.testing.level import descriptors
+from ipc_core.testing.timing import Soon
 
 SENDER, RECEIVER = 1, 2
 
@@ -48,6 +50,28 @@ def test_one_sender_shuts_the_channel_down(attacked: Attacked, how: int) -> None
         rx.recv(1)
     with pytest.raises(BrokenChannelError):
         tx.send(b"sent after")
+
+
+@pytest.mark.parametrize("described", [False, True], ids=["in garbage", "as a sender"])
+def test_a_network_socket_that_would_linger(attacked: Attacked, described: bool) -> None:
+    """Closing it would wait for the attacker to read what is in it."""
+    _, rx, peer = attacked
+    listener = peer.enter_context(socket.create_server(("127.0.0.1", 0)))
+    with socket.create_connection(listener.getsockname()) as full:
+        peer.enter_context(listener.accept()[0])
+        full.setblocking(False)
+        with suppress(BlockingIOError):
+            while True:
+                full.send(bytes(1 << 16))
+        full.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 15))
+        full.setblocking(True)
+        if described:
+            peer.attach(SENDER, [full.fileno()])
+        else:
+            peer.packet(b"garbage!", [full.fileno()])
+    with Soon(), pytest.raises(DecodeError):
+        rx.recv(1)
+    attacked.check_usable()
 
 
 def test_empty_packets_before_the_end(attacked: Attacked) -> None:

@@ -22,7 +22,15 @@ from ipc_backend_unix.descriptors import Socket, send_packet
 from ipc_backend_unix.frame import PLAIN
 from ipc_backend_unix.one_shot_server import UnixOneShotServer, connect
 
-from ipc_core import DecodeError, Disconnected, Empty, IpcIOError, IpcReceiver, registry
+from ipc_core import (
+    BrokenChannelError,
+    DecodeError,
+    Disconnected,
+    Empty,
+    IpcIOError,
+    IpcReceiver,
+    registry,
+)
 from ipc_core.codecs import default_codec
 from ipc_core.message import decode
 from ipc_core.testing.level import descriptors
@@ -331,4 +339,26 @@ def test_accepted_ends_are_like_others(server: UnixOneShotServer) -> None:
         assert os.get_blocking(sock.fileno())
         assert sock.getsockopt(socket.SOL_SOCKET, socket.SO_TYPE) == socket.SOCK_SEQPACKET
     with IpcReceiver[object](receiver, registry.backend("unix")):
+        tx.close()
+
+
+def test_a_client_learns_of_a_close_while_a_forked_child_lives(server: UnixOneShotServer) -> None:
+    """The child has no share in the server, which stays with the parent."""
+    tx = connect(server.name)
+    reading, writing = os.pipe()
+
+    def live_on() -> None:
+        os.close(writing)
+        os.read(reading, 1)
+
+    child = fork(live_on)
+    os.close(reading)
+    try:
+        server.close()
+        assert tx.wait_closed(20)
+        with pytest.raises(BrokenChannelError):
+            tx.send(b"")
+    finally:
+        os.close(writing)
+        assert ended(child) == 0
         tx.close()

@@ -43,6 +43,25 @@ silent = ipc_core.IpcSender.connect(servers[0].name)
 print(*(server.name.partition(":")[2] for server in servers), flush=True)
 sys.stdin.read()
 """
+DIE_BETWEEN = """
+import os, signal, ipc_core
+os.rename = lambda *names: os.kill(os.getpid(), signal.SIGKILL)
+ipc_core.IpcOneShotServer(backend="unix")
+"""
+INTERRUPTED = """
+import os, ipc_core
+server = ipc_core.IpcOneShotServer(backend="unix")
+rmdir = os.rmdir
+def interrupt(path):
+    os.rmdir = rmdir
+    raise KeyboardInterrupt
+os.rmdir = interrupt
+try:
+    server.close()
+except KeyboardInterrupt:
+    pass
+print(*os.listdir(os.environ["TMPDIR"]))
+"""
 MAKE_AND_CLOSE = """
 import ipc_core
 print("begun", flush=True)
@@ -173,6 +192,28 @@ def test_what_a_killed_server_leaves_is_removed_later(place: Path) -> None:
     assert another.communicate(timeout=60)[1] == b""
     assert {str(path) for path in place.iterdir()} == living
     alive.communicate(timeout=60)
+    assert list(place.iterdir()) == []
+
+
+def test_a_server_that_was_killed_half_made(place: Path) -> None:
+    """I5: its folder is taken for one that is just being made, until it is old."""
+    killed = python(DIE_BETWEEN, str(place))
+    killed.communicate(timeout=60)
+    assert killed.returncode == -signal.SIGKILL
+    (left,) = place.iterdir()
+    sweep(place)
+    assert list(place.iterdir()) == [left]
+    os.utime(left, (0, 0))
+    sweep(place)
+    assert list(place.iterdir()) == []
+
+
+def test_an_interrupted_close_is_finished_at_exit(place: Path) -> None:
+    """I5: also when Ctrl-C comes between the socket's removal and the folder's."""
+    program = python(INTERRUPTED, str(place))
+    left, errors = program.communicate(timeout=60)
+    assert errors == b""
+    assert left.startswith(b"ipc-")
     assert list(place.iterdir()) == []
 
 

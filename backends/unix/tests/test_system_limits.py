@@ -13,10 +13,12 @@ from typing import Any
 
 import pytest
 from ipc_backend_unix import descriptors as unix_descriptors
+from ipc_backend_unix import overflow
+from ipc_backend_unix.frame import MOST_ATTACHMENTS
 from ipc_backend_unix.payload import LARGEST_KEPT
 
 from ipc_core import registry
-from ipc_core.spi import Backend, Disconnected, Empty, IpcIOError
+from ipc_core.spi import Backend, Disconnected, Empty, IpcError, IpcIOError
 from ipc_core.testing.bag import Bag
 from ipc_core.testing.level import descriptors
 
@@ -256,6 +258,35 @@ def test_refused_packets_injected(
         with refused(code):
             ready.send(size)
     assert descriptors() <= level
+    ready.check()
+
+
+def test_refused_hops_injected(unix: Backend, bag: Bag, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Too many descriptors are in flight for the one that leads into a log (injected): however
+    often that is tried, nothing of it stays in the channel."""
+    ready = Ready(unix, bag, "full")
+    send_packet = overflow.send_packet
+
+    def refuse(sock: Any, buffers: Any, fds: Any = ()) -> None:
+        if fds:
+            raise OSError(errno.ETOOMANYREFS, os.strerror(errno.ETOOMANYREFS))
+        send_packet(sock, buffers, fds)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(overflow, "send_packet", refuse)
+        for _ in range(1500):
+            with pytest.raises(IpcIOError) as caught:
+                ready.tx.send(b"never")
+            assert caught.value.errno == errno.ETOOMANYREFS
+    ready.check()
+    del caught
+
+
+def test_most_attachments(unix: Backend, bag: Bag) -> None:
+    """More than a receiver takes are refused where they are sent."""
+    ready = Ready(unix, bag, "empty")
+    with pytest.raises(IpcError, match=f"at most {MOST_ATTACHMENTS} attachments"):
+        ready.tx.send(b"never", [ready.sub_tx] * (MOST_ATTACHMENTS + 1))
     ready.check()
 
 

@@ -147,6 +147,21 @@ class TestErrors:
         _send(tx, ("good", 1))
         assert rx.recv() == ("good", 1)
 
+    def test_garbage_among_many(self, bag: Bag, backend: Backend) -> None:
+        """I39: recv_many returns what came before garbage; the next receive raises, once."""
+        tx, rx = bag.forged_channel(backend)
+        for message in (1, 2):
+            _send(tx, message)
+        tx.send(b"garbage")
+        _send(tx, 3)
+        before: list[Any] = []
+        while len(before) < 2:
+            before += rx.recv_many(10)
+        assert before == [1, 2]
+        with pytest.raises(DecodeError):
+            rx.recv()
+        assert rx.recv_many(10) == [3]
+
     def test_object_that_does_not_decode(self, bag: Bag) -> None:
         """I39: DecodeError keeps the cause, and the attachments around it are closed."""
         tx, rx = bag.channel()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections import Counter
 from collections.abc import Callable
 from typing import Any
@@ -9,7 +10,14 @@ from typing import Any
 import pytest
 
 import ipc_core
-from ipc_core import BrokenChannelError, ClosedError, Disconnected
+from ipc_core import (
+    BrokenChannelError,
+    ClosedError,
+    Disconnected,
+    Empty,
+    IpcError,
+    MessageReceived,
+)
 from ipc_core.testing.bag import Bag
 from ipc_core.testing.marks import each_test
 from ipc_core.testing.waiting import BOUND
@@ -147,3 +155,91 @@ class TestRaces:
             tx.close()
             messages = [result.message.to() for results in got for result in results]
             assert messages in ([], ["own"])
+
+    def test_race_remove_and_select(self, bag: Bag) -> None:
+        """I49, I60: members come, are removed and closed while another thread selects: it raises
+        nothing, and each message is there or here, never twice."""
+        members = bag.receiver_set()
+        _, stays = bag.channel()
+        members.add(stays)
+        stop = threading.Event()
+        there: list[Any] = []
+
+        def select() -> None:
+            while not stop.is_set():
+                results = members.wait(BOUND)
+                there.extend(r.message.to() for r in results if isinstance(r, MessageReceived))
+
+        worker = bag.thread(select)
+        sent: list[Any] = []
+        here: list[Any] = []
+        for number in range(ROUNDS):
+            tx, rx = ipc_core.channel()
+            messages = [(number, i) for i in range(3)]
+            id = members.add(rx)
+            for message in messages:
+                tx.send(message)
+            tx.close()
+            try:
+                back: Any = members.remove(id)
+            except KeyError:  # all was selected, and the end
+                sent += messages
+                continue
+            if number % 2:
+                sent += messages
+                here += back
+            back.close()
+        stop.set()
+        members.wake()
+        worker.result()
+        taken = Counter(there + here)
+        assert max(taken.values()) == 1
+        assert not set(sent) - set(taken)
+
+    def test_race_close_and_move(self, bag: Bag) -> None:
+        """I32: a receiver that one thread sends and another closes is there and works, or sending
+        it raised and nothing was sent."""
+        carrier_tx, carrier_rx = bag.channel()
+        for _ in range(ROUNDS):
+            tx, rx = ipc_core.channel()
+            tx.send("queued")
+            start = threading.Barrier(2)
+
+            def close(rx: Any = rx, start: threading.Barrier = start) -> None:
+                start.wait(BOUND)
+                rx.close()
+
+            worker = bag.thread(close)
+            start.wait(BOUND)
+            try:
+                carrier_tx.send(rx)
+            except IpcError:
+                worker.result()
+                with pytest.raises(Empty):
+                    carrier_rx.try_recv()
+            else:
+                worker.result()
+                moved = carrier_rx.recv()
+                tx.send("later")
+                assert [moved.recv(), moved.recv()] == ["queued", "later"]
+                moved.close()
+            tx.close()
+
+    def test_race_to_the_last_message(self, bag: Bag) -> None:
+        """I104: threads that poll one receiver find it empty only when nothing is left."""
+        total, threads = 3000, 4
+        tx, rx = bag.channel()
+        for number in range(total):
+            tx.send(number)
+        taken: list[object] = []
+
+        def drain() -> int:
+            while True:
+                try:
+                    taken.append(rx.try_recv())
+                except Empty:
+                    return total - len(taken)
+
+        left = [worker.result() for worker in [bag.thread(drain) for _ in range(threads)]]
+        assert max(left) < threads  # what the others have in their hands
+        assert sorted(taken) == list(range(total))  # type: ignore[type-var]

@@ -14,6 +14,7 @@ from ipc_core import (
     ClosedError,
     DecodeError,
     Empty,
+    IpcError,
     IpcReceiver,
     IpcReceiverSet,
     IpcSender,
@@ -203,6 +204,54 @@ class TestReceiverSetMembers:
             worker.result()
 
     @pytest.mark.threads
+    @pytest.mark.parametrize("how", ["removed", "closed"])
+    def test_two_selects_end_with_the_last_member(self, bag: Bag, how: str) -> None:
+        """I60: when the last member leaves a set, in either way, no thread's select stays."""
+        tx, rx = bag.channel()
+        receivers = bag.receiver_set()
+        id = receivers.add(rx)
+        workers = [bag.thread(_select_for_ever, receivers) for _ in range(2)]
+        for worker in workers:
+            worker.wait_until_asleep()
+        if how == "removed":
+            bag.keep(receivers.remove(id))
+        else:
+            tx.close()
+        for worker in workers:
+            with pytest.raises(ValueError, match="empty set"):
+                worker.result()
+
+    @pytest.mark.threads
+    def test_wake_before_the_first_member(self, bag: Bag) -> None:
+        """I60: wake ends a wait on a set to which nothing was ever added; the set works on."""
+        receivers = bag.receiver_set()
+        worker = bag.thread(receivers.wait)
+        assert still_waits(worker)
+        receivers.wake()
+        assert worker.result() == []
+        tx, rx = bag.channel()
+        id = receivers.add(rx)
+        tx.send(PAIR)
+        assert collect(receivers, 1) == ([(id, PAIR)], [])
+
+    @pytest.mark.threads
+    def test_add_of_a_receiver_in_use(self, bag: Bag) -> None:
+        """I60: a receiver on which another thread waits cannot be added, and stays as it was."""
+        tx, rx = bag.channel()
+        receivers = bag.receiver_set()
+        worker = bag.thread(rx.recv)
+        worker.wait_until_asleep()
+        assert still_waits(worker)
+        with pytest.raises(IpcError, match="thread"):
+            receivers.add(rx)
+        assert len(receivers) == 0
+        tx.send(PAIR)
+        assert worker.result() == PAIR
+        id = receivers.add(rx)
+        tx.send("member")
+        assert collect(receivers, 1) == ([(id, "member")], [])
+
+    @pytest.mark.threads
     def test_close_during_select(self, bag: Bag) -> None:
         """I105: closing a set wakes a select in another thread with ClosedError."""
         _, rx = bag.channel()
@@ -261,6 +310,11 @@ def _flood(tx: IpcSender[object], flooding: threading.Event, stop: threading.Eve
     while not stop.is_set():
         tx.send("flood")
         flooding.set()
+
+
+def _select_for_ever(receivers: IpcReceiverSet) -> None:
+    while True:
+        receivers.select()
 
 
 def _select_into(receivers: IpcReceiverSet, taken: queue.Queue[object]) -> None:

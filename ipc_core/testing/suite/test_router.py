@@ -286,6 +286,54 @@ class TestRouter:
         with pytest.raises(KeyError):
             router.remove_route(id)
 
+    def test_router_remove_from_another_callback(self, bag: Bag, router: Router) -> None:
+        """I62: a route that a callback removes gives back also what has arrived already."""
+        busy, go_on = threading.Event(), threading.Event()
+        gate_tx, gate_rx = bag.channel()
+
+        def hold_up(message: object) -> None:
+            busy.set()
+            assert go_on.wait(SOON)
+
+        router.add_route(gate_rx, hold_up)
+        gate_tx.send("busy")
+        assert busy.wait(SOON)
+        ids: dict[str, int] = {}
+        removed: queue.Queue[tuple[str, Any]] = queue.Queue()
+
+        def remove_the_other(name: str) -> None:
+            [other] = ids.keys() - {name}
+            removed.put((other, router.remove_route(ids[other])))
+
+        for name in ("one", "other"):
+            tx, rx = bag.channel()
+            ids[name] = router.add_route(rx, remove_the_other)
+            tx.send(name)
+        go_on.set()
+        name, back = removed.get(timeout=SOON)
+        assert bag.keep(back).try_recv_timeout(SOON) == name
+        router.shutdown()
+        assert removed.empty()
+
+    def test_router_whose_thread_does_not_start(
+        self, bag: Bag, router: Router, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """I62: the receiver stays yours, and routes that are added later work."""
+
+        def refuse(thread: threading.Thread) -> None:
+            raise RuntimeError("can't start new thread")
+
+        tx, rx = bag.channel()
+        with monkeypatch.context() as patch:
+            patch.setattr(threading.Thread, "start", refuse)
+            with pytest.raises(RuntimeError):
+                router.add_route(rx, print)
+        tx.send("still here")
+        assert rx.try_recv_timeout(SOON) == "still here"
+        found = router.route_to_queue(rx)
+        tx.send("routed")
+        assert found.get(timeout=SOON) == "routed"
+
     def test_router_after_fork(self, bag: Bag, router: Router) -> None:
         """I72: a forked child has a router of its own, without its parent's routes."""
         if not hasattr(os, "fork"):

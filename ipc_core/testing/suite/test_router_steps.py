@@ -180,6 +180,24 @@ class TestRouterSteps:
         assert receiver.try_recv_timeout(BOUND) == "queued"
         assert stepped.step() == 0
 
+    def test_steps_remove_from_another_callback(self, bag: Bag, stepped: Router) -> None:
+        """I62: a route that a callback removes gives back also what has arrived already."""
+        ids: dict[str, int] = {}
+        removed: list[tuple[str, Any]] = []
+
+        def remove_the_other(name: str) -> None:
+            [other] = ids.keys() - {name}
+            removed.append((other, bag.keep(stepped.remove_route(ids[other]))))
+
+        for name in ("one", "other"):
+            tx, rx = bag.channel()
+            ids[name] = stepped.add_route(rx, remove_the_other)
+            tx.send(name)
+        assert stepped.step(BOUND) == 1
+        [(name, back)] = removed
+        assert back.try_recv_timeout(BOUND) == name
+        assert stepped.step() == 0
+
     def test_steps_need_a_router_without_a_thread(self, level: None) -> None:
         """I65: a router with a thread takes no steps."""
         with Router() as router, pytest.raises(IpcError, match="threaded=False"):

@@ -12,6 +12,8 @@ from ipc_core import Disconnected, Empty
 from ipc_core.testing.bag import Bag
 from ipc_core.testing.waiting import BOUND, SOON, still_waits
 
+HUGE = pytest.param(10**400, id="more than a float")
+
 
 class TestTimeouts:
     def test_try_recv_timeout(self, bag: Bag) -> None:
@@ -83,7 +85,7 @@ class TestTimeouts:
         assert rx.recv() == "waits"
 
     @pytest.mark.threads
-    @pytest.mark.parametrize("seconds", [10**10, 10**30, 1e300, math.inf, 25 * 86_400])
+    @pytest.mark.parametrize("seconds", [10**10, 1e300, HUGE, math.inf, 25 * 86_400])
     def test_huge_timeouts(self, bag: Bag, seconds: float) -> None:
         """I43, W15: huge timeouts wait, until something happens."""
         tx, rx = bag.channel()
@@ -109,6 +111,26 @@ class TestTimeouts:
         assert still_waits(closing, 0.02)
         rx.close()
         assert closing.result()
+
+    @pytest.mark.threads
+    def test_default_timeout_of_sockets(self, bag: Bag) -> None:
+        """I43: what a program sets for sockets of its own does not end waits."""
+        socket = pytest.importorskip("socket")
+        bag.callback(socket.setdefaulttimeout, socket.getdefaulttimeout())
+        socket.setdefaulttimeout(0.01)
+        (tx, rx), (server, name) = bag.channel(), bag.server()
+        workers = [bag.thread(rx.recv), bag.thread(server.accept)]
+        for worker in workers:
+            assert still_waits(worker, 0.1)
+        tx.send("late")
+        assert workers[0].result() == "late"
+        bag.connect(name).send("later")
+        accepted, first = workers[1].result()
+        bag.keep(accepted)
+        assert first == "later"
+        for number in range(3000):
+            tx.send(number)
+        assert [rx.recv() for _ in range(3000)] == list(range(3000))
 
     @pytest.mark.threads
     def test_message_during_a_timed_receive(self, bag: Bag) -> None:
