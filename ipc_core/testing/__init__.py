@@ -27,9 +27,6 @@ __all__ = ["BackendConformance", "Capability", "requires"]
 def __getattr__(name: str) -> Any:
     """Import pytest and the tests when they are asked for: a test's child does without them."""
     if name == "BackendConformance":
-        import pytest
-
-        pytest.register_assert_rewrite("ipc_core.testing.suite")
         from ipc_core.testing.suite import BackendConformance
 
         return BackendConformance

@@ -22,6 +22,8 @@ from ipc_core.testing.bag import Bag
 from ipc_core.testing.children import Children
 from ipc_core.testing.level import descriptors, warm_up
 
+pytest.register_assert_rewrite("ipc_core.testing.suite")
+
 SECONDS_PER_TEST = 60
 
 # Capability -> tests that need it and ran; only filled where the whole suite was collected.
