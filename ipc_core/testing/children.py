@@ -6,8 +6,10 @@ import importlib
 import os
 import subprocess
 import sys
+import types
 import warnings
 from collections.abc import Callable
+from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
@@ -72,7 +74,8 @@ class Children:
             forked.kill()
             forked.join()
             forked.close()
-        for child in self._started:
+        while self._started:
+            child = self._started.pop()
             if error is not None:
                 child.kill()
             try:
@@ -83,7 +86,15 @@ class Children:
                 raise
 
 
+def _leave_out_the_tests() -> None:
+    """Have programs of the suite imported without its tests, which take long."""
+    suite = types.ModuleType("ipc_core.testing.suite")
+    suite.__path__ = [str(Path(__file__).with_name("suite"))]
+    sys.modules[suite.__name__] = suite
+
+
 def _main(module: str, function: str, *args: str) -> None:
+    _leave_out_the_tests()
     run: Any = importlib.import_module(module)
     for part in function.split("."):
         run = getattr(run, part)
