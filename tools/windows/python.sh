@@ -8,7 +8,8 @@ path=$(windows_path "$repository/.cache/windows/site")
 for folder in "$repository" "$repository"/backends/{windows,inprocess}; do
     path="$path;$(windows_path "$folder")"
 done
-export PYTHONPATH=$path PYTHONDONTWRITEBYTECODE=1
+PYTHONPYCACHEPREFIX=$(windows_path "$repository/.cache/windows/bytecode")
+export PYTHONPATH=$path PYTHONPYCACHEPREFIX
 
 # Wine's first process starts services that hold its standard streams open.
 wineserver -p60 </dev/null >/dev/null 2>&1

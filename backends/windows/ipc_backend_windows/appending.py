@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from ipc_backend_windows import layout, win32
-from ipc_backend_windows.handles import copy, opened
+from ipc_backend_windows.handles import copy
 from ipc_backend_windows.layout import Entry
 from ipc_backend_windows.memory import View
 from ipc_backend_windows.queue_memory import QueueMemory, handle_places
@@ -69,7 +69,7 @@ def _room(queue: QueueMemory, record: int) -> tuple[View, int]:
 def _hand_over(
     queue: QueueMemory, view: View, offset: int, entries: Sequence[Entry]
 ) -> None:
-    home = opened(queue.home)
+    home = queue.home_process()
     first = offset + layout.HEADER.size
     for number, entry in enumerate(entries):
         place = first + number * layout.ENTRY.size
@@ -80,7 +80,7 @@ def _hand_over(
     handles = [handle for entry in entries for handle in (entry.first, entry.second)]
     for place, handle in zip(handle_places(view.bytes, offset), handles, strict=True):
         if handle:
-            copy(handle, win32.CURRENT_PROCESS, home.value, view.address + place)
+            copy(handle, win32.CURRENT_PROCESS, home, view.address + place)
 
 
 def _take_back(queue: QueueMemory, view: View, offset: int) -> None:

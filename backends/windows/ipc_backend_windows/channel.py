@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import ClassVar
 
-from ipc_backend_windows import pipes
+from ipc_backend_windows import pipes, shared_memory  # noqa: F401  regions may arrive
 from ipc_backend_windows.attachments import makes
 from ipc_backend_windows.errors import translated
 from ipc_backend_windows.handles import Handle, new_event

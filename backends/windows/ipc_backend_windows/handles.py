@@ -13,8 +13,6 @@ from typing import NamedTuple
 from ipc_backend_windows import win32
 from ipc_backend_windows.errors import last_error
 
-_PROCESSES_KEPT = 32
-
 
 class Handle:
     """A handle that is closed with this object, or before."""
@@ -50,7 +48,6 @@ class Process(NamedTuple):
     born: int
 
 
-_open: dict[Process, Handle] = {}
 _me: list[Process] = []
 _MYSELF = Handle(win32.CURRENT_PROCESS)
 
@@ -69,22 +66,17 @@ def _born(process: int) -> int:
 
 
 def opened(process: Process) -> Handle:
-    """A handle to a process, good for duplicating handles; shared with others, not to be closed.
+    """A handle to a process, good for duplicating handles.
 
     Raises OSError for a process that is gone, or not of this user.
     """
     if process == this_process():
         return _MYSELF
-    known = _open.get(process)
-    if known is None:
-        rights = win32.PROCESS_DUP_HANDLE | win32.PROCESS_QUERY_LIMITED_INFORMATION
-        known = Handle(win32.OpenProcess(rights, False, process.pid))
-        if _born(known.value) != process.born:
-            raise ctypes.WinError(win32.ERROR_FILE_NOT_FOUND)
-        while len(_open) >= _PROCESSES_KEPT:
-            _open.pop(next(iter(_open)), None)
-        _open[process] = known
-    return known
+    rights = win32.PROCESS_DUP_HANDLE | win32.PROCESS_QUERY_LIMITED_INFORMATION
+    found = Handle(win32.OpenProcess(rights, False, process.pid))
+    if _born(found.value) != process.born:
+        raise ctypes.WinError(win32.ERROR_FILE_NOT_FOUND)
+    return found
 
 
 def copy(handle: int, source: int, target: int, address: int | None = None) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 from ipc_backend_windows import layout, win32
-from ipc_backend_windows.handles import Process, close_in, copy, opened
+from ipc_backend_windows.handles import Handle, Process, close_in, copy, opened
 from ipc_backend_windows.memory import View
 from ipc_backend_windows.queue_memory import QueueMemory, handle_places
 from ipc_core.spi import Kind
@@ -23,10 +23,22 @@ class Relocation:
         self._target = target
         self._moved: dict[int, int] = {}
         self._inner: list[Relocation] = []
+        self._processes: dict[Process, Handle] = {}
+
+    def _opened(self, process: Process) -> int:
+        if process not in self._processes:
+            self._processes[process] = opened(process)
+        return self._processes[process].value
+
+    def _still_open(self, process: Process) -> int:
+        try:
+            return self._opened(process)
+        except OSError:
+            return 0
 
     def run(self) -> None:
         """Call with the queue's lock held. Raises OSError; then nothing has changed."""
-        source, target = opened(self._source).value, opened(self._target).value
+        source, target = self._opened(self._source), self._opened(self._target)
 
         def duplicate(handle: int) -> int:
             if handle not in self._moved:
@@ -57,7 +69,7 @@ class Relocation:
 
     def commit(self) -> None:
         """The receiver has arrived at its new home."""
-        source = _still_open(self._source)
+        source = self._still_open(self._source)
         for handle in self._moved:
             if source:
                 close_in(source, handle)
@@ -67,13 +79,13 @@ class Relocation:
     def roll_back(self) -> None:
         """The receiver stays at its old home. Handles that were sent in between are fetched; those
         that went down with a process that is gone become 0."""
-        target = _still_open(self._target)
+        target = self._still_open(self._target)
         back = {new: old for old, new in self._moved.items()}
 
         def restore(handle: int) -> int:
             if handle not in back:
                 try:
-                    back[handle] = copy(handle, target, opened(self._source).value)
+                    back[handle] = copy(handle, target, self._opened(self._source))
                 except OSError:
                     back[handle] = 0
             return back[handle]
@@ -101,13 +113,6 @@ def relocate(queue: QueueMemory, target: Process) -> Relocation:
         return relocation
     with queue.locked():
         return relocate(queue, target)
-
-
-def _still_open(process: Process) -> int:
-    try:
-        return opened(process).value
-    except OSError:
-        return 0
 
 
 def _records(queue: QueueMemory) -> Iterator[tuple[View, int]]:

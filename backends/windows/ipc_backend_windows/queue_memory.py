@@ -30,6 +30,7 @@ class QueueMemory:
         self._own = View(section.value, layout.SECTION)
         self.data = self._own.bytes
         self._segments: dict[int, View] = {0: self._own}
+        self._home: tuple[Process, Handle] | None = None
 
     @classmethod
     def create(cls, identity: bytes) -> QueueMemory:
@@ -80,6 +81,13 @@ class QueueMemory:
     def home(self, process: Process) -> None:
         layout.HOME.pack_into(self.data, layout.HOME_AT, *process)
 
+    def home_process(self) -> int:
+        """A handle to the home, which stays this object's. Raises OSError when it is gone."""
+        home = self.home
+        if self._home is None or self._home[0] != home:
+            self._home = home, opened(home)
+        return self._home[1].value
+
     def flag(self, place: int) -> bool:
         return bool(layout.FLAG.unpack_from(self.data, place)[0])
 
@@ -115,9 +123,8 @@ class QueueMemory:
         """A segment at home, not linked yet; where to begin to write. Raises OSError."""
         section = new_section(size)
         view = View(section.value, size)
-        home = opened(self.home)
         address = self.address(layout.PENDING_SEGMENT_AT)
-        handle = copy(section.value, win32.CURRENT_PROCESS, home.value, address)
+        handle = copy(section.value, win32.CURRENT_PROCESS, self.home_process(), address)
         (serial,) = layout.WORD.unpack_from(self.data, layout.SERIAL_AT)
         layout.WORD.pack_into(self.data, layout.SERIAL_AT, serial + 1)
         self._segments[serial] = view
@@ -127,11 +134,10 @@ class QueueMemory:
         """The mapping of a segment, by its handle at home. Raises OSError."""
         view = self._segments.get(serial)
         if view is None:
-            home = self.home
-            if home == this_process():
+            if self.home == this_process():
                 view = View(handle, size)
             else:
-                mine = Handle(copy(handle, opened(home).value, win32.CURRENT_PROCESS))
+                mine = Handle(copy(handle, self.home_process(), win32.CURRENT_PROCESS))
                 view = View(mine.value, size)
             self._segments[serial] = view
         return view
@@ -167,7 +173,7 @@ class QueueMemory:
 
     def close_at_home(self, handle: int) -> None:
         try:
-            close_in(opened(self.home).value, handle)
+            close_in(self.home_process(), handle)
         except OSError:
             pass  # the home is gone, and the handle with it
 
