@@ -32,6 +32,7 @@ class Lent:
         self._attachments = attachments
         self._loans: list[tuple[Entry, QueueMemory | None, Callable[[bool], object]]] = []
         self._relocations: list[Relocation] = []
+        self._kept = False
 
     def __enter__(self) -> Self:
         try:
@@ -49,9 +50,20 @@ class Lent:
             self._give_back(sent=False)
             raise
 
-    def moves(self, queue: QueueMemory) -> bool:
-        """Whether the receiver of this queue is among them."""
-        return any(moving is queue for _, moving, _ in self._loans)
+    def can_never_arrive(self, queue: QueueMemory) -> bool:
+        """Whether `queue`, to which this is sent, is inside that of a receiver among them, so that
+        after this nobody could receive from either."""
+        return any(moving is not None and queue.is_within(moving) for _, moving, _ in self._loans)
+
+    def enter(self, queue: QueueMemory) -> None:
+        """Note where the receivers are, before they are there."""
+        for _, moving, _ in self._loans:
+            if moving is not None:
+                moving.container = queue.identity
+
+    def keep(self) -> None:
+        """End the loan as if nothing had been sent."""
+        self._kept = True
 
     def head_for(self, target: Process) -> None:
         """Move the queues of receivers to `target`. Raises OSError; then none has moved."""
@@ -61,7 +73,7 @@ class Lent:
                 self._relocations.append(relocate(queue, target))
 
     def __exit__(self, kind: type[BaseException] | None, *exc_info: object) -> None:
-        self._give_back(sent=kind is None)
+        self._give_back(sent=kind is None and not self._kept)
 
     def _return(self) -> None:
         while self._relocations:

@@ -38,7 +38,9 @@ POSITIONS = struct.Struct("<QQQQQQQQ")
 PENDING_AT = 96
 PENDING_SEGMENT_AT = 104
 SERIAL_AT = 112
-START = 128
+# The identity of the channel in whose queue the receiver is, if it is in one.
+CONTAINER_AT = 120
+START = 136
 
 WORD = struct.Struct("<Q")
 FLAG = struct.Struct("<I")

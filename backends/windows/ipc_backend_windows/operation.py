@@ -35,9 +35,9 @@ class Operation:
         place, buffer = self._prepare(event)
         return self._start(win32.ReadFile(self._pipe.value, buffer, 1, None, place))
 
-    def write(self, event: Handle) -> int:
-        """Start to write a byte; see `_start`."""
-        place, buffer = self._prepare(event)
+    def write(self) -> int:
+        """Start to write a byte, without an event; see `_start`."""
+        place, buffer = self._prepare(None)
         return self._start(win32.WriteFile(self._pipe.value, buffer, 1, None, place))
 
     def connect(self, event: Handle) -> int:
@@ -45,9 +45,9 @@ class Operation:
         place, _ = self._prepare(event)
         return self._start(win32.ConnectNamedPipe(self._pipe.value, place))
 
-    def _prepare(self, event: Handle) -> tuple[int, int]:
+    def _prepare(self, event: Handle | None) -> tuple[int, int]:
         self._event = event
-        self._overlapped.hEvent = event.value
+        self._overlapped.hEvent = event.value if event else 0
         return self._address, self._address + ctypes.sizeof(win32.OVERLAPPED)
 
     def _start(self, done: bool) -> int:
@@ -79,7 +79,10 @@ class Operation:
         win32.CancelIoEx(self._pipe.value, self._address)  # not found: it has just finished
         while not self.finished():
             # Others may use the same event, so that it does not say enough.
-            win32.WaitForSingleObject(self._event.value if self._event else 0, 1)
+            if self._event:
+                win32.WaitForSingleObject(self._event.value, 1)
+            else:
+                win32.Sleep(1)
         return self.result()
 
     def interrupt(self) -> None:

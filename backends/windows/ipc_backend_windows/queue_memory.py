@@ -60,6 +60,8 @@ class QueueMemory:
                 if layout.FLAG.unpack_from(known.data)[0] != layout.MAGIC:
                     raise OSError(22, "this is not the memory of a channel")
                 _known[identity] = known
+            elif owned is not None and not known.section.value:
+                known.section = owned
             return known
 
     @contextmanager
@@ -80,6 +82,30 @@ class QueueMemory:
     @home.setter
     def home(self, process: Process) -> None:
         layout.HOME.pack_into(self.data, layout.HOME_AT, *process)
+
+    @property
+    def container(self) -> bytes:
+        """The identity of the channel in whose queue the receiver is; zeros if it is in none."""
+        return bytes(self.data[layout.CONTAINER_AT : layout.CONTAINER_AT + 16])
+
+    @container.setter
+    def container(self, identity: bytes) -> None:
+        self.data[layout.CONTAINER_AT : layout.CONTAINER_AT + 16] = identity
+
+    def is_within(self, other: QueueMemory) -> bool:
+        """Whether the receiver of this channel is in the queue of the other one, at any depth, or
+        is the same. Needs no lock, and is a guess while others send receivers around."""
+        inner: QueueMemory | None = self
+        seen = set()
+        while inner is not None and inner.identity not in seen:
+            if inner is other:
+                return True
+            seen.add(inner.identity)
+            try:
+                inner = QueueMemory.open(inner.container) if any(inner.container) else None
+            except OSError:
+                return False
+        return False
 
     def home_process(self) -> int:
         """A handle to the home, which stays this object's. Raises OSError when it is gone."""

@@ -43,7 +43,7 @@ class WindowsReceiver(Exclusive):
         self._pipe = pipe
         self._reader = Reader(queue)
         self._bell = Operation(pipe)
-        self._event: Handle | None = None
+        self._event = new_event()
         self._senders_gone = False
         self._in_set = False
         self._watchers: set[Handle] = set()
@@ -61,8 +61,6 @@ class WindowsReceiver(Exclusive):
                     return message
                 if deadline.passed():
                     raise Empty("no message has arrived")
-                if self._event is None:
-                    self._event = new_event()
                 if self.listen(self._event):
                     if self._closed:
                         continue  # whoever closes from now on interrupts the read
@@ -153,8 +151,6 @@ class WindowsReceiver(Exclusive):
             try:
                 if self._closed:
                     raise ClosedError("this receiver is closed")
-                if self._event is None:
-                    self._event = new_event()
                 if self._has_news() or not self.listen(self._event):
                     _set(cancelled)
                 waits_for.append(self._event)
@@ -192,7 +188,9 @@ class WindowsReceiver(Exclusive):
         self._bell.close()
         if not queue.flag(layout.SHARED):
             self._drop_all()
+            queue.section.close()  # the mapping stays for senders that are here
         self._pipe.close()
+        self._event.close()
 
     def _drop_all(self) -> None:
         """Close what is in the queue, and refuse more."""
@@ -227,6 +225,7 @@ class WindowsReceiver(Exclusive):
             self._closed = self._released = True
             self._bell.close()
             self._pipe.close()
+            self._event.close()
         self._leave()
         for watcher in tuple(self._watchers):
             _set(watcher)
@@ -239,6 +238,7 @@ def _receive_receiver(entry: Entry) -> WindowsReceiver:
     except BaseException:
         discard(entry._replace(second=0))
         raise
+    queue.container = bytes(16)
     return WindowsReceiver(Handle(entry.first), queue)
 
 

@@ -8,12 +8,12 @@ from ipc_backend_windows import layout, win32
 from ipc_backend_windows.appending import append
 from ipc_backend_windows.attachments import Lent
 from ipc_backend_windows.errors import broken, translated
-from ipc_backend_windows.handles import Handle, copy, new_event
+from ipc_backend_windows.handles import Handle, copy
 from ipc_backend_windows.layout import Entry
 from ipc_backend_windows.memory import View, new_section
 from ipc_backend_windows.operation import Operation, is_broken
 from ipc_backend_windows.queue_memory import QueueMemory
-from ipc_core.spi import Attachment, BriefLock, Buffer, IpcError, IpcIOError
+from ipc_core.spi import Attachment, BriefLock, Buffer, IpcError, Kind
 
 _counting = BriefLock()
 
@@ -27,7 +27,7 @@ class SendLine:
         self.identity = identity
         self._queue = queue
         self._users = 1
-        self._bell: tuple[Operation, Handle] | None = None
+        self._bell: Operation | None = None
 
     def retain(self) -> bool:
         """Return whether there was a user, so that it is open."""
@@ -42,8 +42,7 @@ class SendLine:
             if self._users:
                 return
         if self._bell is not None:
-            self._bell[0].close()
-            self._bell[1].close()
+            self._bell.close()
         self.pipe.close()
         self._queue = None
 
@@ -51,7 +50,11 @@ class SendLine:
         return Entry(kind, 0, self.pipe.value, 0, self.identity)
 
     def send(self, data: Buffer | Sequence[Buffer], attachments: Sequence[Attachment]) -> None:
-        """See OsIpcSender.send."""
+        """See OsIpcSender.send.
+
+        A message that would close a cycle of queues, out of which nobody could receive it, is
+        dropped with its receivers, and so is all that waits in them.
+        """
         buffers = [data] if isinstance(data, (bytes, bytearray, memoryview)) else data
         buffers = [
             memoryview(buffer).cast("B") if isinstance(buffer, memoryview) else buffer
@@ -64,9 +67,14 @@ class SendLine:
                 return
             with Lent(attachments) as lent:
                 queue = self._alive()
-                if lent.moves(queue):
-                    raise IpcIOError(22, "a receiver cannot be sent over its own channel")
-                self._send_with(queue, lent, buffers, size)
+                is_lost = lent.can_never_arrive(queue)
+                if not is_lost:
+                    self._send_with(queue, lent, buffers, size)
+                    return
+                lent.keep()
+            for handle in attachments:
+                if handle.kind is Kind.RECEIVER:
+                    handle.close()
         except IpcError:
             raise
         except OSError as error:
@@ -114,6 +122,8 @@ class SendLine:
                 if queue.flag(layout.CLOSED):
                     raise broken()
                 if lent is None or queue.home == target:
+                    if lent is not None:
+                        lent.enter(queue)
                     append(queue, entries, buffers, size, self._ring)
                     return
 
@@ -150,10 +160,9 @@ class SendLine:
     def _ring(self) -> None:
         """Write the byte that the receiver waits for. The lock is held, so this thread is alone."""
         if self._bell is None:
-            self._bell = Operation(self.pipe), new_event()
-        bell, event = self._bell
-        if bell.write(event) == 0:
-            bell.cancel()  # it is done, unless somebody has filled the pipe for nobody
+            self._bell = Operation(self.pipe)
+        if self._bell.write() == 0:
+            self._bell.cancel()  # it is done, unless somebody has filled the pipe for nobody
 
 
 def _mine(handle: int) -> int:

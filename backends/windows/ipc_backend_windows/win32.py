@@ -124,6 +124,8 @@ CreateMutex = _declare(
 ReleaseMutex = _declare(_kernel32.ReleaseMutex, BOOL, HANDLE)
 WaitForSingleObject = _declare(_kernel32.WaitForSingleObject, DWORD, HANDLE, DWORD)
 
+Sleep = _declare(_kernel32.Sleep, None, DWORD)
+
 CreateFileMapping = _declare(
     _kernel32.CreateFileMappingW,
     HANDLE,
