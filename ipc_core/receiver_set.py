@@ -116,7 +116,8 @@ class IpcReceiverSet:
         self._lock = BriefLock()
         self._next_id = 0
         self._members: dict[int, tuple[type[AnyReceiver], Backend]] = {}
-        # A select that another thread runs may still return a message of a removed receiver.
+        # A select that another thread runs may still return a message of a removed receiver, or of
+        # one that was closed with the set.
         self._removed: dict[int, tuple[type[AnyReceiver], Backend]] = {}
         mend_after_fork(self)
 
@@ -205,6 +206,7 @@ class IpcReceiverSet:
         """Close the set and its receivers; a `select` in another thread raises ClosedError."""
         with self._lock:
             sets, self._sets = self._sets, Gone(ClosedError, "this receiver set is closed")
+            self._removed.update(self._members)
             self._members.clear()
             self._first_added.set()
         sets.close()
