@@ -46,7 +46,9 @@ class Reader:
             try:
                 return self._take()
             finally:
-                if queue.flag(layout.SHARED):
+                if queue.writing()[:2] == (self._serial, self._offset):
+                    self._begin_again()
+                elif queue.flag(layout.SHARED):
                     self._publish()
 
     def has_next(self, arm: bool) -> bool:
@@ -99,14 +101,19 @@ class Reader:
         elif offset > self._offset:
             end = offset
         else:
-            queue.start_over()
-            self._serial, self._offset, self._size, self._handle = queue.reading()
-            self._end = self._offset
-            self._view = queue.segment(0, self._size, 0)
+            self._begin_again()
             return False
         self._end = end
         self._publish()
         return True
+
+    def _begin_again(self) -> None:
+        """Everything has been read: the first segment is good for what comes."""
+        queue = self.queue
+        queue.start_over()
+        self._serial, self._offset, self._size, self._handle = queue.reading()
+        self._end = self._offset
+        self._view = queue.segment(0, self._size, 0)
 
     def _at_link(self) -> bool:
         view = self._view
