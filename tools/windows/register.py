@@ -6,8 +6,9 @@ The files go to .cache/windows/site, which python.sh puts on the path. Run by th
 from __future__ import annotations
 
 import shutil
-import tomllib
 from pathlib import Path
+
+import tomllib
 
 ROOT = Path(__file__).parents[2]
 SITE = ROOT / ".cache" / "windows" / "site"

@@ -66,16 +66,12 @@ def _room(queue: QueueMemory, record: int) -> tuple[View, int]:
     return queue.segment(next_serial, next_size, next_handle), start
 
 
-def _hand_over(
-    queue: QueueMemory, view: View, offset: int, entries: Sequence[Entry]
-) -> None:
+def _hand_over(queue: QueueMemory, view: View, offset: int, entries: Sequence[Entry]) -> None:
     home = queue.home_process()
     first = offset + layout.HEADER.size
     for number, entry in enumerate(entries):
         place = first + number * layout.ENTRY.size
-        layout.ENTRY.pack_into(
-            view.bytes, place, entry.kind, 0, entry.number, 0, 0, entry.identity
-        )
+        layout.ENTRY.pack_into(view.bytes, place, entry.kind, 0, entry.number, 0, 0, entry.identity)
     layout.WORD.pack_into(queue.data, layout.PENDING_AT, offset)
     handles = [handle for entry in entries for handle in (entry.first, entry.second)]
     for place, handle in zip(handle_places(view.bytes, offset), handles, strict=True):

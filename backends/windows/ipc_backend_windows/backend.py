@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
-from ipc_core.spi import Backend, Buffer, Capability, NotSupportedError
+from ipc_core.spi import Attachment, Backend, Buffer, Capability, NotSupportedError
 
 if TYPE_CHECKING:
     from ipc_backend_windows.channel import WindowsSender
@@ -59,3 +59,14 @@ class WindowsBackend(Backend):
         from ipc_backend_windows.shared_memory import make_region
 
         return make_region(data_or_size)
+
+    def for_child(self, handle: Any) -> object:
+        """A receiver is shared by parent and child from then on: each message goes to one."""
+        from ipc_backend_windows.spawning import pack
+
+        return pack(handle)
+
+    def from_parent(self, parcel: Any) -> Attachment:
+        from ipc_backend_windows.spawning import unpack_parcel
+
+        return unpack_parcel(parcel)

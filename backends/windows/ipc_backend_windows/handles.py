@@ -112,7 +112,8 @@ def recover(handles: Sequence[int], source: Process) -> list[int]:
     recovered: list[int] = []
     try:
         for handle in handles:
-            recovered.append(copy(handle, process.value, win32.CURRENT_PROCESS))
+            new = copy(handle, process.value, win32.CURRENT_PROCESS)
+            recovered.append(new)  # noqa: PERF401  undone up to where it failed
     except BaseException:
         for handle in recovered:
             win32.CloseHandle(handle)

@@ -66,9 +66,7 @@ class Operation:
     def result(self) -> int:
         """The error of a finished call, or 0."""
         self.active = False
-        if win32.GetOverlappedResult(
-            self._pipe.value, self._address, ctypes.byref(DWORD()), False
-        ):
+        if win32.GetOverlappedResult(self._pipe.value, self._address, ctypes.byref(DWORD()), False):
             return 0
         return ctypes.get_last_error()
 

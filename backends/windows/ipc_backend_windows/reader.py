@@ -31,9 +31,9 @@ class Reader:
         Raises DecodeError for a malformed record, OSError when the system refuses.
         """
         queue = self.queue
-        if self._view is not None and self._offset < self._end and not self._at_link():
-            if not queue.flag(layout.SHARED):
-                return self._take()
+        is_mine = self._view is not None and self._offset < self._end
+        if is_mine and not self._at_link() and not queue.flag(layout.SHARED):
+            return self._take()
         if queue.mutex.is_mine():
             return None  # this call has interrupted the sending of the next one
         with queue.locked():
@@ -148,9 +148,7 @@ class Reader:
             raise DecodeError("what is in this channel's memory is not a message")
         first = offset + layout.HEADER.size
         start = first + count * layout.ENTRY.size
-        entries = [
-            layout.entry_at(data, place) for place in range(first, start, layout.ENTRY.size)
-        ]
+        entries = [layout.entry_at(data, place) for place in range(first, start, layout.ENTRY.size)]
         content = bytes(data[start : start + payload])
         self._offset = offset + size
         return content, entries

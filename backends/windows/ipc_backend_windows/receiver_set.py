@@ -64,10 +64,7 @@ class WindowsReceiverSet(Exclusive):
     def remove(self, id: int) -> WindowsReceiver:
         with self._changing:
             self._check_open()
-            if id in self._line:
-                receiver = self._line.pop(id)
-            else:
-                receiver = self._quiet.pop(id)
+            receiver = (self._line if id in self._line else self._quiet).pop(id)
             receiver.leave_set()
             return receiver
 

@@ -29,9 +29,7 @@ def same_user_only() -> win32.SECURITY_ATTRIBUTES:
 def _user() -> str:
     """The security identifier of this process's user, as text."""
     value = HANDLE()
-    if not win32.OpenProcessToken(
-        win32.CURRENT_PROCESS, win32.TOKEN_QUERY, ctypes.byref(value)
-    ):
+    if not win32.OpenProcessToken(win32.CURRENT_PROCESS, win32.TOKEN_QUERY, ctypes.byref(value)):
         raise last_error()
     token = Handle(value.value)
     size = DWORD()

@@ -118,9 +118,7 @@ CancelIoEx = _declare(_kernel32.CancelIoEx, BOOL, HANDLE, LPVOID)
 CreateEvent = _declare(_kernel32.CreateEventW, HANDLE, LPVOID, BOOL, BOOL, LPCWSTR)
 SetEvent = _declare(_kernel32.SetEvent, BOOL, HANDLE)
 ResetEvent = _declare(_kernel32.ResetEvent, BOOL, HANDLE)
-CreateMutex = _declare(
-    _kernel32.CreateMutexW, HANDLE, POINTER(SECURITY_ATTRIBUTES), BOOL, LPCWSTR
-)
+CreateMutex = _declare(_kernel32.CreateMutexW, HANDLE, POINTER(SECURITY_ATTRIBUTES), BOOL, LPCWSTR)
 ReleaseMutex = _declare(_kernel32.ReleaseMutex, BOOL, HANDLE)
 WaitForSingleObject = _declare(_kernel32.WaitForSingleObject, DWORD, HANDLE, DWORD)
 
@@ -137,9 +135,7 @@ CreateFileMapping = _declare(
     LPCWSTR,
 )
 OpenFileMapping = _declare(_kernel32.OpenFileMappingW, HANDLE, DWORD, BOOL, LPCWSTR)
-MapViewOfFile = _declare(
-    _kernel32.MapViewOfFile, c_void_p, HANDLE, DWORD, DWORD, DWORD, c_size_t
-)
+MapViewOfFile = _declare(_kernel32.MapViewOfFile, c_void_p, HANDLE, DWORD, DWORD, DWORD, c_size_t)
 UnmapViewOfFile = _declare(_kernel32.UnmapViewOfFile, BOOL, c_void_p)
 
 CloseHandle = _declare(_kernel32.CloseHandle, BOOL, HANDLE)
@@ -157,9 +153,7 @@ GetProcessTimes = _declare(
     POINTER(c_uint64),
     POINTER(c_uint64),
 )
-GetProcessHandleCount = _declare(
-    _kernel32.GetProcessHandleCount, BOOL, HANDLE, POINTER(DWORD)
-)
+GetProcessHandleCount = _declare(_kernel32.GetProcessHandleCount, BOOL, HANDLE, POINTER(DWORD))
 
 GetProcessHeap = _declare(_kernel32.GetProcessHeap, HANDLE)
 HeapAlloc = _declare(_kernel32.HeapAlloc, c_void_p, HANDLE, DWORD, c_size_t)
@@ -170,9 +164,7 @@ OpenProcessToken = _declare(_advapi32.OpenProcessToken, BOOL, HANDLE, DWORD, POI
 GetTokenInformation = _declare(
     _advapi32.GetTokenInformation, BOOL, HANDLE, DWORD, LPVOID, DWORD, POINTER(DWORD)
 )
-ConvertSidToStringSid = _declare(
-    _advapi32.ConvertSidToStringSidW, BOOL, LPVOID, POINTER(c_void_p)
-)
+ConvertSidToStringSid = _declare(_advapi32.ConvertSidToStringSidW, BOOL, LPVOID, POINTER(c_void_p))
 ConvertStringSecurityDescriptorToSecurityDescriptor = _declare(
     _advapi32.ConvertStringSecurityDescriptorToSecurityDescriptorW,
     BOOL,
