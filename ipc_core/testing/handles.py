@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import ctypes
+import sys
 from ctypes.wintypes import DWORD, HANDLE
+
+assert sys.platform == "win32"
 
 _FREE_AT_THE_END = 256
 """So many unused numbers in a row are beyond the last handle: a freed one is used again first."""

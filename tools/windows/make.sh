@@ -61,6 +61,8 @@ tar -C "$library" -cf - --exclude=__pycache__ --exclude=site-packages --exclude=
     --exclude=lib-dynload --exclude=test --exclude=tests --exclude=./idlelib \
     --exclude=./turtledemo --exclude=./ensurepip --exclude='./config-3.11*' . | tar -C "$home/python/Lib" -xf -
 x86_64-w64-mingw32-gcc -O2 -s -municode -o "$python" "$tools/python.c"
+x86_64-w64-mingw32-gcc -O2 -s -shared -o "$home/python/bcryptprimitives.dll" \
+    "$tools/bcryptprimitives.c" -ladvapi32
 
 wineboot --init </dev/null >/dev/null 2>&1
 wine reg add 'HKCU\Software\Wine' /v Version /d win10 /f </dev/null >/dev/null 2>&1

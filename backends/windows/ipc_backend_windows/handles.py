@@ -113,7 +113,7 @@ def recover(handles: Sequence[int], source: Process) -> list[int]:
     try:
         for handle in handles:
             new = copy(handle, process.value, win32.CURRENT_PROCESS)
-            recovered.append(new)  # noqa: PERF401  undone up to where it failed
+            recovered.append(new)
     except BaseException:
         for handle in recovered:
             win32.CloseHandle(handle)

@@ -6,8 +6,8 @@ import ctypes
 from typing import Any
 
 import pytest
-
 from ipc_backend_windows import handles, win32
+
 from ipc_core.spi import Backend, Disconnected, Empty, IpcIOError
 from ipc_core.testing.bag import Bag
 from ipc_core.testing.handles import handles as count_handles

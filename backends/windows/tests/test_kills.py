@@ -6,8 +6,8 @@ import os
 from typing import Any
 
 import pytest
-
 from ipc_backend_windows import appending, handles
+
 from ipc_core import Disconnected, Empty, IpcSender
 from ipc_core.testing.bag import Bag
 from ipc_core.testing.children import Children
@@ -30,7 +30,7 @@ def die_in_the_middle(name: str, copies: str) -> None:
             left -= 1
             return real(*arguments)
 
-        appending.copy = copy  # type: ignore[assignment]
+        vars(appending)["copy"] = copy
         tx.send([one, two])
 
 

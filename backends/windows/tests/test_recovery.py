@@ -12,10 +12,10 @@ from collections.abc import Iterator
 from ctypes.wintypes import BOOL, HANDLE
 
 import pytest
-
 from ipc_backend_windows import win32
 from ipc_backend_windows.handles import Handle, Process, new_event, opened, recover, this_process
 from ipc_backend_windows.memory import View, new_section
+
 from ipc_core.spi import Backend, Disconnected
 from ipc_core.testing.bag import Bag
 from ipc_core.testing.children import Children
@@ -97,15 +97,15 @@ def test_kinds_together(kept: list[Handle]) -> None:
 @pytest.mark.parametrize("numbers", [[], [1]])
 def test_no_such_process(numbers: list[int]) -> None:
     """B103, B111: a process that cannot be opened is an error of the system."""
-    with pytest.raises(OSError, match=".") as raised:
+    with pytest.raises(OSError) as raised:
         recover(numbers, Process(0, 0))
-    assert raised.value.winerror  # type: ignore[attr-defined]
+    assert raised.value.winerror
 
 
 def test_process_with_a_used_number() -> None:
     """B103: a process of the same id that was born at another time is not taken for it."""
     myself = this_process()
-    with pytest.raises(OSError, match="."):
+    with pytest.raises(OSError):
         opened(myself._replace(born=myself.born + 1))
 
 
@@ -114,9 +114,9 @@ def test_handles_that_are_closed(kept: list[Handle]) -> None:
     old = put(kept, [new_event() for _ in range(3)])
     nobodys = 1 << 22  # not one just closed: a handle made on the way may get its number
     before = handles()
-    with pytest.raises(OSError, match=".") as raised:
+    with pytest.raises(OSError) as raised:
         recover([*old, nobodys], this_process())
-    assert raised.value.winerror == win32.ERROR_INVALID_HANDLE  # type: ignore[attr-defined]
+    assert raised.value.winerror == win32.ERROR_INVALID_HANDLE
     assert handles() == before
     check(kept, old)
 
