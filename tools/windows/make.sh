@@ -36,6 +36,7 @@ mkdir -p "$home/wheels" "$home/python/Lib/site-packages"
 # Not by the constraints of the caller: these versions are pinned here, with what they need.
 unset PIP_CONSTRAINT
 pip=("${PYTHON:-python3}" -m pip --quiet --disable-pip-version-check)
+export PIP_ROOT_USER_ACTION=ignore
 windows=(--no-deps --only-binary=:all: --platform win_amd64 --python-version 3.11
     --implementation cp --require-hashes)
 "${pip[@]}" download "${windows[@]}" -d "$home/wheels" -r "$tools/runtime.txt"
@@ -67,5 +68,5 @@ x86_64-w64-mingw32-gcc -O2 -s -shared -o "$home/python/bcryptprimitives.dll" \
 wineboot --init </dev/null >/dev/null 2>&1
 wine reg add 'HKCU\Software\Wine' /v Version /d win10 /f </dev/null >/dev/null 2>&1
 "$tools/python.sh" -m compileall -qq "$(windows_path "$home/python/Lib")"
-[ "$("$tools/python.sh" -c 'import sys, ctypes, pytest; print(sys.platform)')" = win32 ]
+"$tools/python.sh" -c 'import ctypes, pytest, sys; sys.exit(sys.platform != "win32")'
 touch "$home/made"

@@ -8,7 +8,7 @@ path=$(windows_path "$repository/.cache/windows/site")
 for folder in "$repository" "$repository"/backends/{windows,inprocess}; do
     path="$path;$(windows_path "$folder")"
 done
-PYTHONPYCACHEPREFIX=$(windows_path "$repository/.cache/windows/bytecode")
+PYTHONPYCACHEPREFIX=$(windows_path "$home/bytecode")
 export PYTHONPATH=$path PYTHONPYCACHEPREFIX
 
 # Wine's first process starts services that hold its standard streams open.

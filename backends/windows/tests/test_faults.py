@@ -6,9 +6,9 @@ import ctypes
 from typing import Any
 
 import pytest
-from ipc_backend_windows import handles, win32
+from ipc_backend_windows import win32
 
-from ipc_core.spi import Backend, Disconnected, Empty, IpcIOError
+from ipc_core.spi import Attachment, Backend, Disconnected, Empty, IpcIOError
 from ipc_core.testing.bag import Bag
 from ipc_core.testing.handles import handles as count_handles
 
@@ -46,8 +46,8 @@ def test_failed_duplication_in_a_send(
     before = count_handles()
     fake = FakeDuplicateHandle(good)
     with monkeypatch.context() as patch:
-        patch.setattr(handles.win32, "DuplicateHandle", fake)
-        attachments = [sub_tx, moved_rx, region, sub_tx]
+        patch.setattr(win32, "DuplicateHandle", fake)
+        attachments: list[Attachment] = [sub_tx, moved_rx, region, sub_tx]
         if good < 5:
             with pytest.raises(IpcIOError, match="memory"):
                 tx.send(b"never", attachments)
