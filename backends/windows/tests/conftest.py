@@ -4,6 +4,4 @@ from __future__ import annotations
 
 import sys
 
-pytest_plugins = ["ipc_core.testing.plugin"]
-
 collect_ignore_glob = [] if sys.platform == "win32" else ["test_*.py"]
