@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Sequence
 from typing import ClassVar
 
@@ -92,7 +93,9 @@ class WindowsSender:
                 reading.interrupt()
             line.release()
 
-    __del__ = close
+    def __del__(self) -> None:
+        if not sys.is_finalizing():
+            self.close()
 
     def _check_open(self) -> None:
         if self._line is None:

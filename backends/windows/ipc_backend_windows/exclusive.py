@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 
 from ipc_core.spi import BriefLock
@@ -68,7 +69,8 @@ class Exclusive:
             self._lock.release()
 
     def __del__(self) -> None:
-        if hasattr(self, "_released"):
+        # At exit the system closes everything, and locks may belong to threads that are no more.
+        if hasattr(self, "_released") and not sys.is_finalizing():
             self.close()
 
 

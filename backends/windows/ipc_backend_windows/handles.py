@@ -7,6 +7,7 @@ process by its id and its time of birth, as ids are used again.
 from __future__ import annotations
 
 import ctypes
+import sys
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -38,7 +39,8 @@ class Handle:
         return value
 
     def __del__(self) -> None:
-        self.close()
+        if not sys.is_finalizing():
+            self.close()
 
 
 class Process(NamedTuple):

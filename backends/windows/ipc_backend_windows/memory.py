@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import errno
+import sys
 
 from ipc_backend_windows import win32
 from ipc_backend_windows.errors import last_error
@@ -51,5 +52,5 @@ class View:
             win32.UnmapViewOfFile(address)
 
     def __del__(self) -> None:
-        if hasattr(self, "bytes"):
+        if hasattr(self, "bytes") and not sys.is_finalizing():
             self.close()

@@ -158,7 +158,10 @@ class WindowsReceiver(Exclusive):
                 self._leave()
 
         def watch() -> None:
-            wait(waits_for, Deadline(None))
+            try:
+                wait(waits_for, Deadline(None))
+            except OSError:
+                pass  # the receiver was closed before this thread had begun to wait
             self._watchers.discard(cancelled)
             if not taken_back.is_set():
                 callback()
