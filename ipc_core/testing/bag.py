@@ -95,8 +95,8 @@ class Bag(ExitStack):
         return worker
 
     def _join(self) -> None:
-        for worker in self._workers:
-            worker.join(10)
+        while self._workers:
+            self._workers.pop().join(10)
 
 
 class Worker(threading.Thread):

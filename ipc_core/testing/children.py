@@ -74,7 +74,8 @@ class Children:
             forked.kill()
             forked.join()
             forked.close()
-        for child in self._started:
+        while self._started:
+            child = self._started.pop()
             if error is not None:
                 child.kill()
             try:

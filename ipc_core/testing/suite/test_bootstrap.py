@@ -74,7 +74,7 @@ class TestBootstrap:
         bag.keep(receiver)
         assert first == "later"
 
-    @pytest.mark.parametrize("address", ODD, ids=ascii)
+    @pytest.mark.parametrize("address", ODD, ids=lambda odd: ascii(odd)[:20])
     def test_bootstrap_odd_names(self, bag: Bag, address: str) -> None:
         """I3, W26: any text is refused as an IpcIOError or ValueError that can be shown."""
         server, name = bag.server()

@@ -1,0 +1,90 @@
+"""Records enter a channel's memory, each as a whole or not at all.
+
+A sender that is killed at any point leaves what is not published, and a note of the handles that
+it had put into the home's table; the next process to take the lock closes those.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from ipc_backend_windows import layout, win32
+from ipc_backend_windows.handles import copy
+from ipc_backend_windows.layout import Entry
+from ipc_backend_windows.memory import View
+from ipc_backend_windows.queue_memory import QueueMemory, handle_places
+from ipc_core.spi import Buffer
+
+
+def append(
+    queue: QueueMemory,
+    entries: Sequence[Entry],
+    buffers: Sequence[Buffer],
+    size: int,
+    ring: Callable[[], object],
+) -> None:
+    """Append a message of `size` bytes, with copies of the handles in `entries`, which are this
+    process's. Call with the lock held. `ring` is called if the receiver waits for it.
+
+    Raises OSError when the system refuses; then nothing was sent.
+    """
+    record = layout.record_size(len(entries), size)
+    view, offset = _room(queue, record)
+    data = view.bytes
+    layout.HEADER.pack_into(data, offset, record, layout.MESSAGE, len(entries), size)
+    try:
+        if entries:
+            _hand_over(queue, view, offset, entries)
+        place = offset + layout.HEADER.size + len(entries) * layout.ENTRY.size
+        for buffer in buffers:
+            data[place : place + len(buffer)] = buffer
+            place += len(buffer)
+        if queue.flag(layout.ARMED):
+            ring()
+            queue.set_flag(layout.ARMED, False)
+    except BaseException:
+        _take_back(queue, view, offset)
+        raise
+    layout.WORD.pack_into(queue.data, layout.WRITING_AT + 8, offset + record)
+    layout.WORD.pack_into(queue.data, layout.PENDING_AT, 0)
+
+
+def _room(queue: QueueMemory, record: int) -> tuple[View, int]:
+    """Where `record` bytes fit, with room for a link after them."""
+    serial, offset, size, handle = queue.writing()
+    view = queue.segment(serial, size, handle)
+    if offset + record + layout.LINK_SIZE <= size:
+        return view, offset
+    needed = record + layout.LINK_SIZE
+    next_serial, start, next_size, next_handle = queue.new_segment(max(layout.SEGMENT, needed))
+    layout.HEADER.pack_into(view.bytes, offset, layout.LINK_SIZE, layout.LINK, 1, 0)
+    entry = (layout.SEGMENT_ENTRY, 0, next_size, next_handle, 0, next_serial.to_bytes(16, "little"))
+    layout.ENTRY.pack_into(view.bytes, offset + layout.HEADER.size, *entry)
+    queue.set_writing(next_serial, start, next_size, next_handle)
+    layout.WORD.pack_into(queue.data, layout.PENDING_SEGMENT_AT, 0)
+    queue.forget(next_serial)
+    return queue.segment(next_serial, next_size, next_handle), start
+
+
+def _hand_over(queue: QueueMemory, view: View, offset: int, entries: Sequence[Entry]) -> None:
+    home = queue.home_process()
+    first = offset + layout.HEADER.size
+    for number, entry in enumerate(entries):
+        place = first + number * layout.ENTRY.size
+        layout.ENTRY.pack_into(view.bytes, place, entry.kind, 0, entry.number, 0, 0, entry.identity)
+    layout.WORD.pack_into(queue.data, layout.PENDING_AT, offset)
+    handles = [handle for entry in entries for handle in (entry.first, entry.second)]
+    for place, handle in zip(handle_places(view.bytes, offset), handles, strict=True):
+        if handle:
+            copy(handle, win32.CURRENT_PROCESS, home, view.address + place)
+
+
+def _take_back(queue: QueueMemory, view: View, offset: int) -> None:
+    """Close at home what a message that was not sent had there."""
+    (pending,) = layout.WORD.unpack_from(queue.data, layout.PENDING_AT)
+    if pending == offset:
+        for place in handle_places(view.bytes, offset):
+            (handle,) = layout.WORD.unpack_from(view.bytes, place)
+            if handle:
+                queue.close_at_home(handle)
+        layout.WORD.pack_into(queue.data, layout.PENDING_AT, 0)

@@ -1,0 +1,162 @@
+"""A receiver moves to another process, and the handles in its queue with it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+from ipc_backend_windows import layout, win32
+from ipc_backend_windows.handles import Handle, Process, close_in, copy, opened
+from ipc_backend_windows.memory import View
+from ipc_backend_windows.queue_memory import QueueMemory, handle_places
+from ipc_core.spi import Kind
+
+Change = Callable[[int], int]
+
+
+class Relocation:
+    """The handles of a queue, and of the queues inside it, in two tables: until `commit` closes
+    the old ones, or `roll_back` returns to them."""
+
+    def __init__(self, queue: QueueMemory, source: Process, target: Process) -> None:
+        self._queue = queue
+        self._source = source
+        self._target = target
+        self._moved: dict[int, int] = {}
+        self._inner: list[Relocation] = []
+        self._processes: dict[Process, Handle] = {}
+
+    def _opened(self, process: Process) -> int:
+        if process not in self._processes:
+            self._processes[process] = opened(process)
+        return self._processes[process].value
+
+    def _still_open(self, process: Process) -> int:
+        try:
+            return self._opened(process)
+        except OSError:
+            return 0
+
+    def run(self) -> None:
+        """Call with the queue's lock held. Raises OSError; then nothing has changed."""
+        source, target = self._opened(self._source), self._opened(self._target)
+
+        def duplicate(handle: int) -> int:
+            if handle not in self._moved:
+                self._moved[handle] = copy(handle, source, target)
+            return self._moved[handle]
+
+        try:
+            for view, offset in _records(self._queue):
+                for place in handle_places(view.bytes, offset):
+                    (handle,) = layout.WORD.unpack_from(view.bytes, place)
+                    if handle:
+                        duplicate(handle)
+                for identity, section in _receivers(view, offset):
+                    mine = copy(section, source, win32.CURRENT_PROCESS)
+                    inner = QueueMemory.open(identity, mine)
+                    self._inner.append(relocate(inner, self._target))
+            for handle in (self._queue.reading()[3], self._queue.writing()[3]):
+                if handle:
+                    duplicate(handle)
+        except BaseException:
+            for handle in self._moved.values():
+                close_in(target, handle)
+            for inner_move in self._inner:
+                inner_move.roll_back()
+            raise
+        _rewrite(self._queue, duplicate)
+        self._queue.home = self._target
+
+    def commit(self) -> None:
+        """The receiver has arrived at its new home."""
+        source = self._still_open(self._source)
+        for handle in self._moved:
+            if source:
+                close_in(source, handle)
+        for inner in self._inner:
+            inner.commit()
+
+    def roll_back(self) -> None:
+        """The receiver stays at its old home. Handles that were sent in between are fetched; those
+        that went down with a process that is gone become 0."""
+        target = self._still_open(self._target)
+        back = {new: old for old, new in self._moved.items()}
+
+        def restore(handle: int) -> int:
+            if handle not in back:
+                try:
+                    back[handle] = copy(handle, target, self._opened(self._source))
+                except OSError:
+                    back[handle] = 0
+            return back[handle]
+
+        for inner in self._inner:
+            inner.roll_back()
+        with self._queue.locked():
+            if self._queue.home == self._target:
+                _rewrite(self._queue, restore)
+                self._queue.home = self._source
+        for handle in back:
+            if target:
+                close_in(target, handle)
+
+
+def relocate(queue: QueueMemory, target: Process) -> Relocation:
+    """Have the handles of a queue in the table of `target`. The caller may hold the lock.
+
+    Raises OSError, and then nothing has changed.
+    """
+    if queue.mutex.is_mine():
+        relocation = Relocation(queue, queue.home, target)
+        if queue.home != target:
+            relocation.run()
+        return relocation
+    with queue.locked():
+        return relocate(queue, target)
+
+
+def _records(queue: QueueMemory) -> Iterator[tuple[View, int]]:
+    """The segments and offsets of all records that have not been read, links included."""
+    serial, offset, size, handle = queue.reading()
+    last, end, _, _ = queue.writing()
+    while True:
+        view = queue.segment(serial, size, handle)
+        stop = end if serial == last else size
+        linked = None
+        while offset < stop and linked is None:
+            record, kind, _, _ = layout.HEADER.unpack_from(view.bytes, offset)
+            if record < layout.HEADER.size:
+                return  # malformed, as the receiver will find
+            yield view, offset
+            if kind == layout.LINK:
+                linked = layout.entry_at(view.bytes, offset + layout.HEADER.size)
+            offset += record
+        if linked is None:
+            return
+        serial, offset = int.from_bytes(linked.identity, "little"), 0
+        size, handle = linked.number, linked.first
+
+
+def _receivers(view: View, offset: int) -> Iterator[tuple[bytes, int]]:
+    """The identities and sections of the receivers in a message."""
+    _, kind, count, _ = layout.HEADER.unpack_from(view.bytes, offset)
+    if kind == layout.MESSAGE:
+        for number in range(count):
+            place = offset + layout.HEADER.size + number * layout.ENTRY.size
+            entry = layout.entry_at(view.bytes, place)
+            if entry.kind == Kind.RECEIVER:
+                yield entry.identity, entry.second
+
+
+def _rewrite(queue: QueueMemory, change: Change) -> None:
+    for view, offset in list(_records(queue)):
+        for place in handle_places(view.bytes, offset):
+            (handle,) = layout.WORD.unpack_from(view.bytes, place)
+            if handle:
+                layout.WORD.pack_into(view.bytes, place, change(handle))
+    for position, assign in (
+        (queue.reading(), queue.set_reading),
+        (queue.writing(), queue.set_writing),
+    ):
+        if position[3]:
+            assign(*position[:3], change(position[3]))

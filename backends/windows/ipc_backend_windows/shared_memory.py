@@ -1,0 +1,105 @@
+"""Memory that travels by handle: a file mapping backed by the paging file."""
+
+from __future__ import annotations
+
+import ctypes
+import weakref
+from collections.abc import Callable
+from typing import ClassVar
+
+from ipc_backend_windows import win32
+from ipc_backend_windows.attachments import makes
+from ipc_backend_windows.errors import last_error, translated
+from ipc_backend_windows.handles import Handle
+from ipc_backend_windows.layout import Entry
+from ipc_backend_windows.memory import new_section
+from ipc_core.spi import Buffer, ClosedError, Kind
+
+
+class _Region:
+    """What the handles of one region in this process share. Empty regions have no section."""
+
+    def __init__(self, section: Handle | None, size: int) -> None:
+        self.section = section
+        self.size = size
+        self._view: memoryview | None = None
+
+    def view(self) -> memoryview:
+        """The mapping, which lives as long as anything refers to it. Raises OSError."""
+        if self._view is None:
+            self._view = _mapped(self.section, self.size) if self.section else _nothing()
+        return self._view
+
+
+def _nothing() -> memoryview:
+    return memoryview(bytearray())
+
+
+def _mapped(section: Handle, size: int) -> memoryview:
+    address = win32.MapViewOfFile(section.value, win32.FILE_MAP_READ_WRITE, 0, 0, size)
+    if not address:
+        raise last_error()
+    memory = (ctypes.c_ubyte * size).from_address(address)
+    unmap = weakref.finalize(memory, win32.UnmapViewOfFile, address)
+    unmap.atexit = False  # views may be used until the very end
+    return memoryview(memory).cast("B")
+
+
+class WindowsSharedMemory:
+    """See OsIpcSharedMemory."""
+
+    kind: ClassVar[Kind] = Kind.SHARED_MEMORY
+
+    def __init__(self, region: _Region) -> None:
+        self._region: _Region | None = region
+
+    @property
+    def buffer(self) -> memoryview:
+        try:
+            return self._open().view()[:]
+        except OSError as error:
+            raise translated(error) from error
+
+    def __len__(self) -> int:
+        return self._open().size
+
+    def clone(self) -> WindowsSharedMemory:
+        return WindowsSharedMemory(self._open())
+
+    def close(self) -> None:
+        self._region = None
+
+    def _open(self) -> _Region:
+        if self._region is None:
+            raise ClosedError("this shared memory is closed")
+        return self._region
+
+    def _lend(self) -> tuple[Entry, None, Callable[[bool], object]]:
+        region = self._open()
+        handle = region.section.value if region.section else 0
+        return Entry(self.kind, region.size, handle, 0, bytes(16)), None, lambda sent: region
+
+
+def make_region(data_or_size: Buffer | int) -> WindowsSharedMemory:
+    """See Backend.shared_memory. The system sets the memory aside when a region is made."""
+    size = data_or_size if isinstance(data_or_size, int) else memoryview(data_or_size).nbytes
+    if not size:
+        return WindowsSharedMemory(_Region(None, 0))
+    try:
+        region = _Region(new_section(size), size)
+        if not isinstance(data_or_size, int):
+            region.view()[:] = memoryview(data_or_size).cast("B")
+    except OSError as error:
+        raise translated(error) from error
+    return WindowsSharedMemory(region)
+
+
+@makes(Kind.SHARED_MEMORY)
+def _receive_region(entry: Entry) -> WindowsSharedMemory:
+    if not entry.first:
+        if entry.number:
+            raise OSError(22, "a region without memory")
+        return WindowsSharedMemory(_Region(None, 0))
+    region = _Region(Handle(entry.first), entry.number)
+    region.view()  # fails for memory that is smaller than it is said to be
+    return WindowsSharedMemory(region)

@@ -1,0 +1,40 @@
+"""Handles among the arguments of a child that multiprocessing starts."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ipc_backend_windows import channel, layout  # noqa: F401  channel declares its kinds
+from ipc_backend_windows.attachments import unpack
+from ipc_backend_windows.errors import translated
+from ipc_backend_windows.layout import Entry
+from ipc_core.spi import Attachment, Kind
+
+Parcel = tuple[int, int, int, int, bytes]
+
+
+def pack(handle: Any) -> Parcel:
+    """The entry of a handle, with handles that the child has already."""
+    from multiprocessing.context import get_spawning_popen
+
+    popen: Any = get_spawning_popen()
+    entry, queue, give_back = handle._lend()
+    try:
+        if entry.kind == Kind.RECEIVER:
+            with queue.locked():
+                queue.set_flag(layout.SHARED, True)
+        numbers = [
+            popen.duplicate_for_child(number) if number else 0
+            for number in (entry.first, entry.second)
+        ]
+        return entry.kind, entry.number, numbers[0], numbers[1], entry.identity
+    finally:
+        give_back(False)
+
+
+def unpack_parcel(parcel: Any) -> Attachment:
+    """The handle for an entry from the parent. Raises IpcIOError."""
+    try:
+        return unpack(b"", [Entry(*parcel)])[1][0]
+    except OSError as error:
+        raise translated(error) from error

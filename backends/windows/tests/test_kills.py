@@ -1,0 +1,114 @@
+"""A sender that dies with the lock of a channel in its hands."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import pytest
+from ipc_backend_windows import appending, handles
+
+from ipc_core import Disconnected, Empty, IpcSender
+from ipc_core.testing.bag import Bag
+from ipc_core.testing.children import Children
+from ipc_core.testing.suite import programs
+from ipc_core.testing.waiting import BOUND
+
+
+def die_in_the_middle(name: str, copies: str) -> None:
+    """Begin to send two senders, and end as soon as so many handles were handed over."""
+    with Bag() as bag:
+        _, from_parent = programs._meet(bag, name)
+        tx, one, two = from_parent.recv()
+        left = int(copies)
+        real = handles.copy
+
+        def copy(*arguments: Any) -> Any:
+            nonlocal left
+            if left == 0:
+                os._exit(9)
+            left -= 1
+            return real(*arguments)
+
+        vars(appending)["copy"] = copy
+        tx.send([one, two])
+
+
+@pytest.mark.parametrize("copies", [0, 1])
+def test_killed_between_two_handles(bag: Bag, children: Children, copies: int) -> None:
+    """B82: the next process that uses the channel closes what was handed over; nothing is wedged,
+    the half message is never seen, and the senders in it do not count."""
+    server, name = bag.server()
+    child = children.start(die_in_the_middle, name, str(copies))
+    rx, to_child = server.accept(BOUND)
+    bag.keep(rx)
+    bag.keep(to_child)
+    tx, channel_rx = bag.channel()
+    (one, one_rx), (two, two_rx) = bag.channel(), bag.channel()
+    to_child.send((tx, one, two))
+    one.close()
+    two.close()
+    assert child.wait(BOUND) == 9
+    with pytest.raises(Empty):
+        channel_rx.try_recv()
+    for receiver in (one_rx, two_rx):
+        with pytest.raises(Disconnected):
+            receiver.try_recv_timeout(BOUND)
+    tx.send("goes on")
+    assert channel_rx.recv() == "goes on"
+
+
+def give_away_and_leave(name: str) -> None:
+    """Send on a receiver with a queue that has a sender in it, and end."""
+    with Bag() as bag:
+        to_parent, _ = programs._meet(bag, name)
+        tx, rx = bag.channel()
+        inner_tx, inner_rx = bag.channel()
+        tx.send(inner_tx)
+        for number in range(5000):
+            tx.send(number)
+        tx.send([inner_rx, b"x" * 300_000])
+        to_parent.send(rx)
+
+
+def test_moved_queue_needs_its_old_home_no_more(bag: Bag, children: Children) -> None:
+    """B95: all that is in a queue moves with its receiver, so that the process that had it may
+    end before anything is received."""
+    server, name = bag.server()
+    child = children.start(give_away_and_leave, name)
+    rx, _ = server.accept(BOUND)
+    bag.keep(rx)
+    assert child.wait(BOUND) == 0
+    moved = bag.recv(rx)
+    sender: IpcSender[Any] = bag.recv(moved)
+    assert [moved.recv() for _ in range(5000)] == list(range(5000))
+    receiver, payload = moved.recv()
+    bag.keep(receiver)
+    assert payload == b"x" * 300_000
+    sender.send("still connected")
+    assert receiver.recv() == "still connected"
+
+
+def test_nothing_is_inherited(bag: Bag) -> None:
+    """I85: no handle of an endpoint, region, set or server goes to a child."""
+    import ctypes
+    from ctypes.wintypes import DWORD, HANDLE
+
+    def inheritable() -> int:
+        flags = DWORD()
+        information = ctypes.WinDLL("kernel32").GetHandleInformation
+        return sum(
+            bool(information(HANDLE(number), ctypes.byref(flags)) and flags.value & 1)
+            for number in range(4, 4000, 4)
+        )
+
+    before = inheritable()
+    tx, rx = bag.channel()
+    bag.server()
+    bag.receiver_set().add(bag.channel()[1])
+    tx.send([bag.channel()[0], bag.channel()[1], bag.region(b"region")])
+    for received in rx.recv():
+        bag.keep(received)
+    with pytest.raises(Empty):
+        rx.try_recv_timeout(0.01)
+    assert inheritable() == before
