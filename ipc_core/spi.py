@@ -71,6 +71,9 @@ class Capability(enum.Flag):
     """`shared_memory` makes regions that both sides see."""
     FILENO = enum.auto()
     """Receivers and sets have a descriptor that polls readable when they have something."""
+    FREES_RINGS = enum.auto()
+    """Channels that hold each other's receivers, or their own, in unread messages are freed when
+    nobody else can reach them."""
     FORK = enum.auto()
     """After os.fork both processes may use and close every end, whatever threads of the parent
     were doing with it. A backend without it makes the child's copies raise, or says that they are

@@ -68,10 +68,12 @@ class FaultMachine(ChannelMachine):
         if queue or receiver.model not in self.reachable()[0]:
             return
         started = time.monotonic()
-        with _alarm_after(0.003, Interruption() if raises else None):
-            with pytest.raises(Interruption if raises else ipc_core.Empty):
-                receiver.real.try_recv_timeout(PATIENCE if raises else 0.01)
-            assert raises or time.monotonic() - started >= 0.01
+        with (
+            pytest.raises(Interruption if raises else ipc_core.Empty),
+            _alarm_after(0.003, Interruption() if raises else None),
+        ):
+            receiver.real.try_recv_timeout(PATIENCE if raises else 0.01)
+        assert raises or time.monotonic() - started >= 0.01
 
     @rule()
     @precondition(lambda self: find_spec("resource") is not None and len(self.held) < 30)

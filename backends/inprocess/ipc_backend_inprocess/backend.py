@@ -16,7 +16,10 @@ from ipc_core.spi import Backend, Buffer, Capability, NotSupportedError
 class InprocessBackend(Backend):
     name: ClassVar[str] = "inprocess"
     capabilities: ClassVar[Capability] = (
-        Capability.UNBOUNDED | Capability.PROMPT_DISCONNECT | Capability.SHARED_MEMORY
+        Capability.UNBOUNDED
+        | Capability.PROMPT_DISCONNECT
+        | Capability.SHARED_MEMORY
+        | Capability.FREES_RINGS
     )
 
     def channel(self, capacity: int | None = None) -> tuple[InprocessSender, InprocessReceiver]:

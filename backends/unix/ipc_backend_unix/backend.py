@@ -29,6 +29,7 @@ class UnixBackend(Backend):
         | Capability.PROMPT_DISCONNECT
         | Capability.SHARED_MEMORY
         | Capability.FILENO
+        | Capability.FREES_RINGS
         | Capability.FORK
     )
     size_hints: ClassVar[tuple[int, ...]] = (SMALL, LARGEST_PACKET)

@@ -25,6 +25,7 @@ class WindowsBackend(Backend):
         | Capability.OUTLIVES_SENDER
         | Capability.PROMPT_DISCONNECT
         | Capability.SHARED_MEMORY
+        | Capability.FREES_RINGS
     )
     size_hints: ClassVar[tuple[int, ...]] = (60_000, 1 << 17)
 

@@ -9,9 +9,9 @@ import pytest
 from ipc_backend_windows import appending, handles
 
 from ipc_core import Disconnected, Empty, IpcSender
+from ipc_core.testing import programs
 from ipc_core.testing.bag import Bag
 from ipc_core.testing.children import Children
-from ipc_core.testing.suite import programs
 from ipc_core.testing.waiting import BOUND
 
 

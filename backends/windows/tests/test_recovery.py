@@ -17,10 +17,10 @@ from ipc_backend_windows.handles import Handle, Process, new_event, opened, reco
 from ipc_backend_windows.memory import View, new_section
 
 from ipc_core.spi import Backend, Disconnected
+from ipc_core.testing import programs
 from ipc_core.testing.bag import Bag
 from ipc_core.testing.children import Children
 from ipc_core.testing.handles import handles
-from ipc_core.testing.suite import programs
 
 compare = ctypes.WinDLL("kernelbase").CompareObjectHandles
 compare.argtypes = (HANDLE, HANDLE)

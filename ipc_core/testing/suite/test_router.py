@@ -334,6 +334,7 @@ class TestRouter:
         tx.send("routed")
         assert found.get(timeout=SOON) == "routed"
 
+    @requires(Capability.FORK)
     def test_router_after_fork(self, bag: Bag, router: Router) -> None:
         """I72: a forked child has a router of its own, without its parent's routes."""
         if not hasattr(os, "fork"):

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+from importlib.util import find_spec
+from typing import Any
 
 import pytest
 
@@ -20,10 +22,26 @@ needs_timers = pytest.mark.skipif(
 )
 
 
+def each_wait(test: Any) -> Any:
+    """Run the test for each kind of wait for which there is what it takes."""
+    return pytest.mark.parametrize(
+        "what",
+        [
+            pytest.param(
+                what,
+                marks=pytest.mark.skipif(
+                    what.endswith("trio") and find_spec("trio") is None, reason="trio is missing"
+                ),
+            )
+            for what in programs.WAITS
+        ],
+    )(test)
+
+
 @each_test(needs_timers)
 @each_test(pytest.mark.threads)
 class TestSignals:
-    @pytest.mark.parametrize("what", programs.WAITS)
+    @each_wait
     def test_signals_in_a_wait(self, backend: Backend, children: Children, what: str) -> None:
         """I33, W13, W14: signals every 10 ms neither shorten a timed wait nor lengthen it much,
         nor end one without a timeout."""
@@ -33,7 +51,7 @@ class TestSignals:
         """I33, W13: messages of 50 MiB are sent and received whole while signals arrive."""
         assert children.start(programs.transfer_in_a_storm).wait(BOUND) == 0
 
-    @pytest.mark.parametrize("what", programs.WAITS)
+    @each_wait
     def test_interrupted_wait(self, backend: Backend, children: Children, what: str) -> None:
         """I34: Ctrl-C ends a wait within a second, and the next wait gets what comes."""
         assert children.start(programs.interrupt, what).wait(BOUND) == 0
