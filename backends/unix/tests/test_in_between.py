@@ -11,7 +11,7 @@ import pytest
 from ipc_backend_unix import send_line, sender
 
 import ipc_core
-from ipc_core import BrokenChannelError, ClosedError, registry
+from ipc_core import BrokenChannelError, ClosedError, Empty, registry
 from ipc_core.testing.bag import Bag
 from ipc_core.testing.states import wait_until_asleep
 from ipc_core.testing.timing import GENEROUS, Soon
@@ -111,3 +111,23 @@ def test_large_sends_of_clones_to_a_receiver_that_closes() -> None:
             for worker in workers:
                 with pytest.raises(BrokenChannelError):
                     worker.result()
+
+
+def test_polls_in_several_threads_drain_a_receiver(bag: Bag) -> None:
+    """It is empty for each only when nothing is left, but for what others have in their hands."""
+    total, threads = 3000, 4
+    tx, rx = bag.channel()
+    for number in range(total):
+        tx.send(number)
+    taken: list[int] = []
+
+    def drain() -> int:
+        while True:
+            try:
+                taken.append(rx.try_recv())
+            except Empty:
+                return total - len(taken)
+
+    left = [worker.result() for worker in [bag.thread(drain) for _ in range(threads)]]
+    assert max(left) < threads
+    assert sorted(taken) == list(range(total))

@@ -127,15 +127,16 @@ class TcpSender(Endpoint):
         """Raises IpcIOError(EMSGSIZE) for a message of 2 GiB or more."""
         buffers = [data] if isinstance(data, (bytes, bytearray, memoryview)) else data
         head = pack_attachments(self._checked(attachments))
-        with translated(), self.line.lock:
+        with kept_open(attachments), translated(), self.line.lock:
             self.check_open()
             try:
                 answer, reason = self.line.connected().ask(Frame.SEND, head, *buffers)
             except ConnectionError as error:
                 self.check_open()
                 raise BrokenChannelError(errno.EPIPE, "no receiver is left") from error
-        if answer is not Frame.ACCEPTED:
-            raise IpcIOError(int.from_bytes(reason, "big"), "the channel's home cannot hold it")
+            if answer is not Frame.ACCEPTED:
+                code = int.from_bytes(reason, "big")
+                raise IpcIOError(code, "the channel's home cannot hold it")
         for attachment in attachments:
             if isinstance(attachment, TcpReceiver):
                 attachment.close()
@@ -279,6 +280,19 @@ class Deadline:
             yield
         finally:
             lock.release()
+
+
+@contextmanager
+def kept_open(attachments: Sequence[Attachment]) -> Iterator[None]:
+    """Receivers that another thread closes meanwhile are closed afterwards."""
+    lines = [a.line.share() for a in attachments if isinstance(a, TcpReceiver)]
+    try:
+        for attachment in attachments:
+            attachment.check_open()  # type: ignore[union-attr]
+        yield
+    finally:
+        for line in lines:
+            line.close()
 
 
 @contextmanager

@@ -224,22 +224,3 @@ class TestRaces:
                 assert [moved.recv(), moved.recv()] == ["queued", "later"]
                 moved.close()
             tx.close()
-
-    def test_race_to_the_last_message(self, bag: Bag) -> None:
-        """I104: threads that poll one receiver find it empty only when nothing is left."""
-        total, threads = 3000, 4
-        tx, rx = bag.channel()
-        for number in range(total):
-            tx.send(number)
-        taken: list[object] = []
-
-        def drain() -> int:
-            while True:
-                try:
-                    taken.append(rx.try_recv())
-                except Empty:
-                    return total - len(taken)
-
-        left = [worker.result() for worker in [bag.thread(drain) for _ in range(threads)]]
-        assert max(left) < threads  # what the others have in their hands
-        assert sorted(taken) == list(range(total))  # type: ignore[type-var]
