@@ -1,0 +1,291 @@
+"""What this process can send to: one object for each port, shared by all senders for it.
+
+Mach gives all send rights for one port the same name in a task, so the name finds the object. It
+holds one reference to the right, however many handles there are, and the messages that the port's
+queue had no room for. A held queue is flushed when the kernel says that the port has room (a
+send-possible notification), and by whoever receives from the port in this process.
+
+Other processes must not overtake what is held here: a sender that is sent meanwhile goes with a
+gate, a port that dies when all that was held then has left. Who receives such a sender holds what
+it sends on it until the gate is open. A dead process has no gates.
+"""
+
+from __future__ import annotations
+
+import errno
+import threading
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import Union
+
+from ipc_backend_macos import attendant, kernel, mach
+from ipc_backend_macos.locking import LOCK
+from ipc_backend_macos.parcel import Kept, Parcel
+from ipc_core.spi import BrokenChannelError, ClosedError
+
+_destinations: dict[int, Destination] = {}
+_closed_gates: dict[int, list[Destination]] = {}
+"""Gates of other processes, by name, and what waits for them."""
+
+_own_gates: dict[int, Gate] = {}
+
+progress = threading.Event()
+"""Set whenever a held message was sent."""
+
+
+class Gate:
+    """A place in a held queue. The port is alive until the queue is flushed to here.
+
+    The object owns the receive right until then, and a send right until it is dropped.
+    """
+
+    def __init__(self) -> None:
+        self.name = kernel.new_port()
+        self._uses = 0
+        self._shut = True
+        try:
+            kernel.make_send(self.name)
+        except BaseException:
+            kernel.destroy_port(self.name)
+            raise
+        _own_gates[self.name] = self
+
+    def open(self) -> None:
+        self._shut = False
+        kernel.destroy_port(self.name)
+        self.drop()
+
+    def hold(self) -> None:
+        self._uses += 1
+
+    def drop(self) -> None:
+        self._uses -= 1
+        if self._uses < 0 and not self._shut:
+            _own_gates.pop(self.name, None)
+            kernel.release_send(self.name)
+
+
+class Destination:
+    """A port to send to. All of it happens under LOCK."""
+
+    def __init__(self, name: int) -> None:
+        self.name = name
+        self.dead = name == mach.MACH_PORT_DEAD
+        self.forked = False
+        self.held: deque[Union[Parcel, Gate]] = deque()
+        self._uses = 0
+        self._gates: set[int] = set()
+        self._notified = False
+        self._watchers: list[Callable[[], object]] = []
+
+    def hold(self) -> None:
+        self._uses += 1
+
+    def drop(self) -> None:
+        self._uses -= 1
+        self._retire()
+
+    def _retire(self) -> None:
+        if not self._uses and not self.held and _destinations.get(self.name) is self:
+            del _destinations[self.name]
+            kernel.release_send(self.name)
+
+    def post(self, parcel: Parcel, lenders: Sequence[Kept]) -> None:
+        """Send a message, or hold it. `lenders` own the rights that it borrows.
+
+        Raises BrokenChannelError, or IpcIOError when the system refuses; the parcel is not taken
+        over then.
+        """
+        if not self.held and not self._gates and not self.dead:
+            code = parcel.send()
+            if code == mach.MACH_MSG_SUCCESS:
+                return
+            if code == mach.MACH_SEND_INVALID_DEST:
+                self.has_died()
+            elif code == mach.MACH_SEND_TIMED_OUT:
+                self.held.append(parcel)
+                self.flush()
+                return
+            else:
+                raise kernel.failed("mach_msg", code)
+        elif not self.dead and kernel.is_dead(self.name):
+            self.has_died()
+        if self.dead:
+            raise BrokenChannelError(errno.EPIPE, "no receiver is left")
+        parcel.keep(lenders)
+        self.held.append(parcel)
+        attendant.attend()
+
+    def flush(self) -> None:
+        """Send what is held, as far as gates and the port's queue allow."""
+        while self.held and not self._gates:
+            head = self.held[0]
+            if isinstance(head, Gate):
+                self.held.popleft()
+                head.open()
+                continue
+            if not head.accepted:
+                if not self._watch():
+                    break
+                code = head.send(mach.MACH_SEND_NOTIFY)
+                if code == mach.MACH_SEND_INVALID_DEST:
+                    self.has_died()
+                if code != mach.MACH_MSG_SUCCESS:
+                    break  # a notification comes when there is room
+            self.held.popleft()
+            head.settle()
+            progress.set()
+        self._retire()
+
+    def gate(self) -> Gate | None:
+        """What a sender for this port has to go with, so that nothing overtakes what is held."""
+        if not self.held and not self._gates:
+            return None
+        last = self.held[-1] if self.held else None
+        if isinstance(last, Gate):
+            return last
+        gate = Gate()
+        self.held.append(gate)
+        attendant.attend()
+        return gate
+
+    def wait_for_gate(self, name: int) -> None:
+        """Hold everything until the port of this send right is dead; takes the right over."""
+        if name in _own_gates or not kernel.notify(
+            name, mach.MACH_NOTIFY_SEND_POSSIBLE, attendant.attend()
+        ):
+            kernel.release_send(name)
+            return
+        self._gates.add(name)
+        _closed_gates.setdefault(name, []).append(self)
+
+    def gate_is_open(self, name: int) -> None:
+        self._gates.discard(name)
+        self.flush()
+
+    def watch(self, callback: Callable[[], object]) -> None:
+        """Have this called when the port dies. Look afterwards whether it has."""
+        self._watchers.append(callback)
+        self._watch()
+
+    def unwatch(self, callback: Callable[[], object]) -> None:
+        if callback in self._watchers:
+            self._watchers.remove(callback)
+
+    def _watch(self) -> bool:
+        """Ask to be told of the port's death, and of room in its queue after a send that failed
+        for lack of it; both are one request. False if the port is dead."""
+        if not self._notified and not self.dead:
+            if not kernel.notify(self.name, mach.MACH_NOTIFY_SEND_POSSIBLE, attendant.attend()):
+                self.has_died()
+                return False
+            self._notified = True
+        return not self.dead
+
+    def notified(self) -> None:
+        """The notification came: there is room, or the port is dead."""
+        self._notified = False
+        self.flush()
+        if self._watchers:
+            self._watch()
+
+    def has_died(self) -> None:
+        """Nobody will receive what is held."""
+        if self.dead:
+            return
+        self.dead = True
+        self.wake_watchers()
+        while self.held:
+            item = self.held.popleft()
+            if isinstance(item, Gate):
+                item.open()
+            elif item.accepted:
+                item.settle()
+            else:
+                item.discard()
+        self._retire()
+
+    def wake_watchers(self) -> None:
+        for callback in self._watchers:
+            callback()
+
+    def check_dead(self) -> bool:
+        """Whether the port is dead, as the kernel knows it."""
+        if self.forked:
+            raise ClosedError("Mach ports are not passed to a forked process")
+        if not self.dead and kernel.is_dead(self.name):
+            self.has_died()
+        return self.dead
+
+    def after_fork(self) -> None:
+        self.forked = self.dead = True
+        self.held.clear()
+        self._gates.clear()
+        self._watchers.clear()
+
+
+def adopt(name: int, gate: int = mach.MACH_PORT_NULL) -> Destination:
+    """Return the object for a received send right, and hold it. Takes over the right and that
+    for its gate."""
+    with LOCK:
+        found = _destinations.get(name)
+        if found is None:
+            found = Destination(name)
+            found.hold()
+            if name != mach.MACH_PORT_DEAD:
+                _destinations[name] = found
+            if gate not in (mach.MACH_PORT_NULL, mach.MACH_PORT_DEAD) and not found.dead:
+                found.wait_for_gate(gate)
+                return found
+        else:
+            # It keeps its order, gate or not: a peer cannot hold up what was here before.
+            found.hold()
+            kernel.release_send(name)
+        kernel.release_send(gate)
+        return found
+
+
+def flush_for_receiver(name: int) -> bool:
+    """The port has room: we have received from it. Returns whether anything had been held."""
+    found = _destinations.get(name)
+    if found is None or not found.held:
+        return False
+    with LOCK:
+        before = len(found.held)
+        found.flush()
+        return len(found.held) < before
+
+
+def notification(id: int, name: int) -> None:
+    """Act on what the kernel says about a name."""
+    with LOCK:
+        if id == mach.MACH_NOTIFY_DEAD_NAME:
+            waiting = _closed_gates.pop(name, ())
+            found = _destinations.get(name)
+            if found is not None:
+                found.has_died()
+            for _ in waiting:
+                kernel.release_send(name)
+            kernel.release_send(name)  # the reference that came with the notification
+            for destination in waiting:
+                destination.gate_is_open(name)
+        elif name in _destinations:
+            _destinations[name].notified()
+
+
+def held_messages() -> int:
+    """How many messages wait in this process for room in a queue or for a gate."""
+    with LOCK:
+        return sum(
+            isinstance(item, Parcel) for found in _destinations.values() for item in found.held
+        )
+
+
+def forget_all() -> None:
+    """In a forked child: it has none of the parent's rights, and their names may come to mean
+    something else."""
+    for found in _destinations.values():
+        found.after_fork()
+    _destinations.clear()
+    _closed_gates.clear()
+    _own_gates.clear()
