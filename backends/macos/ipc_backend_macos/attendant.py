@@ -91,7 +91,7 @@ def _handle(message: memoryview) -> None:
     ):
         release_message(message)
         return
-    answer = greeted.pop(_greeted_name(message[:size]), _refuse)
+    answer = greeted.pop(_greeted_name(message[:size]), refuse)
     answer(remote)
 
 
@@ -103,7 +103,8 @@ def _greeted_name(message: memoryview) -> bytes:
     return bytes(message[offset : offset + length])
 
 
-def _refuse(reply: int) -> None:
+def refuse(reply: int) -> None:
+    """Answer a client that there is nothing for it."""
     codes: list[int] = []
     answer = frame.refusal(reply)
     kernel.send(mach.buffer_of(answer), len(answer), 0, codes)

@@ -2,8 +2,9 @@
 
 Mach gives all send rights for one port the same name in a task, so the name finds the object. It
 holds one reference to the right, however many handles there are, and the messages that the port's
-queue had no room for. A held queue is flushed when the kernel says that the port has room (a
-send-possible notification), and by whoever receives from the port in this process.
+queue had no room for. A held queue is flushed by whoever receives from the port, in this process;
+where that is another one, when the kernel says that the port has room (a send-possible
+notification).
 
 Other processes must not overtake what is held here: a sender that is sent meanwhile goes with a
 gate, a port that dies when all that was held then has left. Who receives such a sender holds what
@@ -28,6 +29,9 @@ _closed_gates: dict[int, list[Destination]] = {}
 """Gates of other processes, by name, and what waits for them."""
 
 _own_gates: dict[int, Gate] = {}
+
+receivers_here: set[int] = set()
+"""Ports that a receiver or a set of this process receives from."""
 
 progress = threading.Event()
 """Set whenever a held message was sent."""
@@ -108,7 +112,7 @@ class Destination:
                 return
             else:
                 raise kernel.failed("mach_msg", code)
-        elif not self.dead and kernel.is_dead(self.name):
+        elif not self.dead and self.name not in receivers_here and kernel.is_dead(self.name):
             self.has_died()
         if self.dead:
             raise BrokenChannelError(errno.EPIPE, "no receiver is left")
@@ -116,18 +120,20 @@ class Destination:
         self.held.append(parcel)
         attendant.attend()
 
-    def flush(self) -> None:
-        """Send what is held, as far as gates and the port's queue allow."""
-        while self.held and not self._gates:
+    def flush(self, limit: int | None = None) -> None:
+        """Send what is held, as far as gates and the port's queue allow, at most `limit`
+        messages."""
+        options = 0 if self.name in receivers_here else mach.MACH_SEND_NOTIFY
+        while self.held and not self._gates and limit != 0:
             head = self.held[0]
             if isinstance(head, Gate):
                 self.held.popleft()
                 head.open()
                 continue
             if not head.accepted:
-                if not self._watch():
+                if options and not self._watch():
                     break
-                code = head.send(mach.MACH_SEND_NOTIFY)
+                code = head.send(options)
                 if code == mach.MACH_SEND_INVALID_DEST:
                     self.has_died()
                 if code != mach.MACH_MSG_SUCCESS:
@@ -135,6 +141,7 @@ class Destination:
             self.held.popleft()
             head.settle()
             progress.set()
+            limit = None if limit is None else limit - 1
         self._retire()
 
     def gate(self) -> Gate | None:
@@ -245,15 +252,23 @@ def adopt(name: int, gate: int = mach.MACH_PORT_NULL) -> Destination:
         return found
 
 
-def flush_for_receiver(name: int) -> bool:
-    """The port has room: we have received from it. Returns whether anything had been held."""
+def received_from(name: int) -> bool:
+    """The queue of a port has room for one more message. Returns whether one was held."""
     found = _destinations.get(name)
     if found is None or not found.held:
         return False
     with LOCK:
         before = len(found.held)
-        found.flush()
+        found.flush(1)
         return len(found.held) < before
+
+
+def receives_elsewhere(name: int) -> None:
+    """The receive right is about to leave: from now on the kernel says when there is room."""
+    receivers_here.discard(name)
+    found = _destinations.get(name)
+    if found is not None and found.held:
+        found.flush()
 
 
 def notification(id: int, name: int) -> None:
@@ -289,3 +304,4 @@ def forget_all() -> None:
     _destinations.clear()
     _closed_gates.clear()
     _own_gates.clear()
+    receivers_here.clear()

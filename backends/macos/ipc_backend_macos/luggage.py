@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ipc_backend_macos import frame
+from ipc_backend_macos.destination import receives_elsewhere
 from ipc_backend_macos.mach import MACH_MSG_TYPE_COPY_SEND, MACH_MSG_TYPE_MOVE_RECEIVE
 from ipc_backend_macos.parcel import Kept
 from ipc_backend_macos.receiver import MacosReceiver
@@ -51,6 +52,7 @@ class Luggage:
             elif isinstance(attachment, MacosReceiver):
                 name = attachment.depart()
                 self._departed.append((attachment, name))
+                receives_elsewhere(name)
                 self._add(frame.RECEIVER, 0, name, MACH_MSG_TYPE_MOVE_RECEIVE)
             elif isinstance(attachment, MacosSharedMemory):
                 self._pack_region(attachment)

@@ -72,6 +72,9 @@ class MacosOneShotServer:
         """Give the send right away, in the attendant's thread."""
         with LOCK:
             port, self._offered = self._offered, 0
+            if not port:  # closed meanwhile
+                attendant.refuse(reply)
+                return
             answer = frame.welcome(reply, port)
             codes: list[int] = []
             kernel.send(mach.buffer_of(answer), len(answer), 0, codes)

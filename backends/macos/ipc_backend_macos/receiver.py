@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import ClassVar
 
 from ipc_backend_macos import frame, incoming, kernel, mach
-from ipc_backend_macos.destination import flush_for_receiver
+from ipc_backend_macos.destination import received_from, receivers_here
 from ipc_backend_macos.locking import LOCK
 from ipc_backend_macos.receiving import done_with, next_message
 from ipc_core.spi import (
@@ -44,6 +44,7 @@ class MacosReceiver:
             kernel.destroy_port(name)
             raise
         self._name = name
+        receivers_here.add(name)
         mend_after_fork(self)
 
     def recv(self, timeout: float | None) -> tuple[Buffer, Sequence[Attachment]]:
@@ -58,12 +59,12 @@ class MacosReceiver:
             while True:
                 message = next_message(name, deadline)
                 if message is not None:
-                    flush_for_receiver(name)
+                    received_from(name)
                     received = take(name, message)
                     if received is not None:
                         return received
                 elif deadline is not None and time.monotonic() >= deadline:
-                    if not flush_for_receiver(name):
+                    if not received_from(name):
                         raise Empty("no message has arrived")
                 if self._closed:
                     raise ClosedError("this receiver was closed")
@@ -110,6 +111,7 @@ class MacosReceiver:
         name, self._name = self._name, 0
         self._close_ready()
         if name:
+            receivers_here.discard(name)
             kernel.destroy_port(name)
 
     def _close_ready(self) -> None:
@@ -136,6 +138,7 @@ class MacosReceiver:
 
     def stay(self, name: int) -> None:
         """Undo `depart`. Under LOCK."""
+        receivers_here.add(name)
         self._name = name
         self._closed = False
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Union
 
 from ipc_backend_macos import frame, kernel, mach
-from ipc_backend_macos.destination import flush_for_receiver
+from ipc_backend_macos.destination import received_from, receivers_here
 from ipc_backend_macos.locking import LOCK
 from ipc_backend_macos.receiver import MacosReceiver, nudge, take
 from ipc_backend_macos.receiving import done_with, next_message
@@ -126,7 +126,7 @@ class MacosReceiverSet:
             self._woken = False
             self._check_open_or(results)
             return True
-        flush_for_receiver(name)
+        received_from(name)
         id = self._ids.get(name, self._removed.get(name, -1))
         try:
             received = take(name, message)
@@ -143,6 +143,7 @@ class MacosReceiverSet:
             if self._ids.get(name) != id:
                 return  # removed meanwhile; the note is back in its queue
             self._forget(id)
+            receivers_here.discard(name)
             kernel.destroy_port(name)
             results.append((id, None, ()))
 
@@ -175,6 +176,7 @@ class MacosReceiverSet:
             self._closed = True
             while self._ids:
                 name, _ = self._ids.popitem()
+                receivers_here.discard(name)
                 kernel.destroy_port(name)
             self._members.clear()
             if not self._users:
