@@ -271,6 +271,14 @@ def receives_elsewhere(name: int) -> None:
         found.flush()
 
 
+def receiver_is_gone(name: int) -> None:
+    """The receive right was given up here; nobody will receive what is held."""
+    receivers_here.discard(name)
+    found = _destinations.get(name)
+    if found is not None:
+        found.has_died()
+
+
 def notification(id: int, name: int) -> None:
     """Act on what the kernel says about a name."""
     with LOCK:

@@ -106,9 +106,9 @@ class MacosOneShotServer:
             port, self._offered = self._offered, 0
             if attendant.greeted.pop(self._key(), None) is not None:
                 kernel.register(self._key(), mach.MACH_PORT_NULL)
-            kernel.release_send(port)
             if receiver is not None:
-                receiver.close()
+                receiver.close()  # before the sender goes: who waits was closed, not disconnected
+            kernel.release_send(port)
 
     def after_fork(self) -> None:
         self._offered = 0

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import ClassVar
 
 from ipc_backend_macos import frame, incoming, kernel, mach
-from ipc_backend_macos.destination import received_from, receivers_here
+from ipc_backend_macos.destination import received_from, receiver_is_gone, receivers_here
 from ipc_backend_macos.locking import LOCK
 from ipc_backend_macos.receiving import done_with, next_message
 from ipc_core.spi import (
@@ -111,8 +111,8 @@ class MacosReceiver:
         name, self._name = self._name, 0
         self._close_ready()
         if name:
-            receivers_here.discard(name)
             kernel.destroy_port(name)
+            receiver_is_gone(name)
 
     def _close_ready(self) -> None:
         ready, self._ready = self._ready, None

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Union
 
 from ipc_backend_macos import frame, kernel, mach
-from ipc_backend_macos.destination import received_from, receivers_here
+from ipc_backend_macos.destination import received_from, receiver_is_gone
 from ipc_backend_macos.locking import LOCK
 from ipc_backend_macos.receiver import MacosReceiver, nudge, take
 from ipc_backend_macos.receiving import done_with, next_message
@@ -143,8 +143,8 @@ class MacosReceiverSet:
             if self._ids.get(name) != id:
                 return  # removed meanwhile; the note is back in its queue
             self._forget(id)
-            receivers_here.discard(name)
             kernel.destroy_port(name)
+            receiver_is_gone(name)
             results.append((id, None, ()))
 
     def _leave(self) -> None:
@@ -176,8 +176,8 @@ class MacosReceiverSet:
             self._closed = True
             while self._ids:
                 name, _ = self._ids.popitem()
-                receivers_here.discard(name)
                 kernel.destroy_port(name)
+                receiver_is_gone(name)
             self._members.clear()
             if not self._users:
                 self._release()
