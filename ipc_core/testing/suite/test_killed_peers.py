@@ -102,6 +102,7 @@ class TestKilledPeers:
                 waiting.result()
         child.wait(BOUND)
 
+    @requires(Capability.FORK)
     def test_inherited_sender(self, bag: Bag, children: Children) -> None:
         """I36: a sender that a forked child has inherited keeps the channel connected until that
         child ends, whatever the parent does with its own."""
@@ -212,6 +213,7 @@ class TestKilledPeers:
         to_child.send("end")
         assert child.wait(BOUND) == 0
 
+    @requires(Capability.FORK)
     def test_many_processes_send(self, bag: Bag, children: Children) -> None:
         """I91: what 32 processes send to one receiver arrives, each one's in order, and then
         the disconnect."""
@@ -242,7 +244,7 @@ class TestKilledPeers:
         assert third.wait(BOUND) == 0
 
 
-@each_test(requires(Capability.CROSS_PROCESS))
+@each_test(requires(Capability.CROSS_PROCESS, Capability.FORK))
 class TestSharedReceivers:
     @pytest.mark.threads
     def test_polls_of_a_shared_receiver(self, bag: Bag, children: Children) -> None:
