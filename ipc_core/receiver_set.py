@@ -218,7 +218,11 @@ class IpcReceiverSet:
         if data is None:
             self._members.pop(id, None)
             return ChannelClosed(id)
-        kind, backend = self._members.get(id) or self._removed[id]
+        found = self._members.get(id) or self._removed.get(id)
+        if found is None:  # another thread has closed the set meanwhile
+            close_all(attachments)
+            raise ClosedError("this receiver set is closed")
+        kind, backend = found
         return MessageReceived(id, IpcMessage(data, attachments, kind._unpack, backend))
 
     def __len__(self) -> int:
