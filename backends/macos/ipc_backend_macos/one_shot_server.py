@@ -34,45 +34,33 @@ _PREFIX = "ipc-core."
 _ANSWER_SECONDS = 10.0
 
 
-class MacosOneShotServer:
-    """See OsIpcOneShotServer. The kernel's word on who greets (the trailer's effective user) is
-    checked before anything is read."""
+class _Offer:
+    """A channel's only send right, for the client that comes first."""
 
-    def __init__(self) -> None:
-        self.name = _PREFIX + secrets.token_hex(16)
-        self._receiver: MacosReceiver | None = None
-        self._offered = 0
-        self._accepting = False
-        port = kernel.new_port()
-        try:
-            kernel.make_send(port)
-        except BaseException:
-            kernel.destroy_port(port)
-            raise
-        self._offered = port
-        self._receiver = MacosReceiver(port)
+    def __init__(self, port: int, service: bytes) -> None:
+        """Publish the name; takes the send right over."""
+        self._port = port
+        self._service = service
         mend_after_fork(self)
-        desk = attendant.attend()
-        with LOCK:
-            attendant.greeted[self._key()] = self._welcome
-            try:
+        try:
+            desk = attendant.attend()
+            with LOCK:
+                attendant.greeted[service] = self._welcome
                 kernel.make_send(desk)
                 try:
-                    kernel.register(self._key(), desk)
+                    kernel.register(service, desk)
                 finally:
                     kernel.release_send(desk)
-            except BaseException:
-                attendant.greeted.pop(self._key(), None)
-                raise
-
-    def _key(self) -> bytes:
-        return self.name.encode()
+        except BaseException:
+            attendant.greeted.pop(service, None)
+            kernel.release_send(port)
+            raise
 
     def _welcome(self, reply: int) -> None:
-        """Give the send right away, in the attendant's thread."""
+        """Give the right away, in the attendant's thread."""
         with LOCK:
-            port, self._offered = self._offered, 0
-            if not port:  # closed meanwhile
+            port, self._port = self._port, 0
+            if not port:  # withdrawn meanwhile
                 attendant.refuse(reply)
                 return
             answer = frame.welcome(reply, port)
@@ -81,7 +69,36 @@ class MacosOneShotServer:
             if codes[-1] != mach.MACH_MSG_SUCCESS:  # the client has died
                 kernel.release_send(reply)
                 kernel.release_send(port)
-            kernel.register(self._key(), mach.MACH_PORT_NULL)
+            kernel.register(self._service, mach.MACH_PORT_NULL)
+
+    def withdraw(self) -> None:
+        with LOCK:
+            port, self._port = self._port, 0
+            if attendant.greeted.pop(self._service, None) is not None:
+                kernel.register(self._service, mach.MACH_PORT_NULL)
+            kernel.release_send(port)
+
+    def after_fork(self) -> None:
+        self._port = 0
+
+
+class MacosOneShotServer:
+    """See OsIpcOneShotServer. The kernel's word on who greets (the trailer's effective user) is
+    checked before anything is read."""
+
+    _offer: _Offer | None = None
+
+    def __init__(self) -> None:
+        self.name = _PREFIX + secrets.token_hex(16)
+        self._accepting = False
+        port = kernel.new_port()
+        try:
+            kernel.make_send(port)
+        except BaseException:
+            kernel.destroy_port(port)
+            raise
+        self._receiver: MacosReceiver | None = MacosReceiver(port)
+        self._offer = _Offer(port, self.name.encode())
 
     def accept(self, timeout: float | None) -> tuple[MacosReceiver, Buffer, Sequence[Attachment]]:
         """See OsIpcOneShotServer.accept. Raises IpcError while another thread accepts."""
@@ -103,19 +120,14 @@ class MacosOneShotServer:
         """See OsIpcOneShotServer.close."""
         with LOCK:
             receiver, self._receiver = self._receiver, None
-            port, self._offered = self._offered, 0
-            if attendant.greeted.pop(self._key(), None) is not None:
-                kernel.register(self._key(), mach.MACH_PORT_NULL)
             if receiver is not None:
                 receiver.close()  # before the sender goes: who waits was closed, not disconnected
-            kernel.release_send(port)
-
-    def after_fork(self) -> None:
-        self._offered = 0
-        self._receiver = None
+            offer, self._offer = self._offer, None
+            if offer is not None:
+                offer.withdraw()
 
     def __del__(self) -> None:
-        if self._receiver is not None or self._offered:
+        if self._offer is not None:
             self.close()
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from macos_on_fake_kernel import report, set_up
+from macos_on_fake_kernel import report, set_up, unaccounted
 
 from ipc_backend_macos import attendant, destination
 
@@ -20,15 +20,16 @@ def pytest_configure() -> None:
 
 
 @pytest.fixture(autouse=True)
-def rights_are_level(request: pytest.FixtureRequest) -> Iterator[None]:
+def rights_are_level() -> Iterator[None]:
     gc.collect()
     before = report()
     yield
     gc.collect()
+    assert not destination.held_messages()
+    assert not unaccounted()
     after = report()
     assert not after["violations"], after["violations"]
-    assert _level(after) == _level(before), "the test leaked rights, or gave back too many"
-    assert not destination.held_messages()
+    assert _level(after) == _level(before), "the test left rights, or gave back too many"
 
 
 def _level(report: dict[str, Any]) -> Any:
