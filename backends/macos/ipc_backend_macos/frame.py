@@ -67,6 +67,8 @@ REFUSAL_ID = 0x69706304
 NUDGE_ID = 0x69706305
 END_ID = 0x69706306
 
+_HEADER_RIGHTS = MACH_MSGH_BITS_REMOTE_MASK * (1 | 1 << MACH_MSGH_BITS_VOUCHER_SHIFT)
+
 INLINE_MAX = 16 << 10
 """Bytes of payload; larger ones go out of line."""
 
@@ -93,7 +95,8 @@ def compose(
     destination: int,
     records: Sequence[tuple[int, int]],
     ports: Sequence[bytes],
-    payload: Iterable[bytes | bytearray | memoryview],
+    *,
+    payload: Iterable[bytes | bytearray | memoryview] = (),
     length: int,
     region: int | None = None,
 ) -> bytes:
@@ -174,24 +177,23 @@ def _parse(message: memoryview) -> Frame:
     bits, _, remote, _, voucher, id = HEADER.unpack_from(message)
     if id != MESSAGE_ID or not bits & MACH_MSGH_BITS_COMPLEX:
         raise DecodeError(f"a message has the id {id:#x}, which is none of ours")
-    strange = MACH_MSGH_BITS_REMOTE_MASK | MACH_MSGH_BITS_REMOTE_MASK << MACH_MSGH_BITS_VOUCHER_SHIFT
-    if remote or voucher or bits & strange:
+    if remote or voucher or bits & _HEADER_RIGHTS:
         raise DecodeError("a message carries rights in its header")
     ports: list[tuple[int, int]] = []
     region = None
     offset = HEADER.size + BODY.size
-    for kind, offset in descriptors(message):
+    for kind, place in descriptors(message):
         if region is not None:
             raise DecodeError("a descriptor follows the payload's")
         if kind == MACH_MSG_PORT_DESCRIPTOR:
-            name, _, _, disposition, _ = PORT.unpack_from(message, offset)
+            name, _, _, disposition, _ = PORT.unpack_from(message, place)
             ports.append((name, disposition))
         elif kind == MACH_MSG_OOL_DESCRIPTOR:
-            address, _, _, _, _, size = OOL.unpack_from(message, offset)
+            address, _, _, _, _, size = OOL.unpack_from(message, place)
             region = address, size
         else:
             raise DecodeError(f"a message has a descriptor of type {kind}")
-        offset += DESCRIPTOR_SIZES[kind]
+        offset = place + DESCRIPTOR_SIZES[kind]
     magic, version, flags, count, length = OURS.unpack_from(message, offset)
     if magic != MAGIC or version != VERSION:
         raise DecodeError(f"a message of another protocol: {magic:#x}, version {version}")

@@ -104,9 +104,7 @@ def new_port_set() -> int:
 def make_send(name: int) -> None:
     """Make a send right from a receive right; it has the same name."""
     made, kind = c_uint32(), c_uint32()
-    _call(
-        "mach_port_extract_right", name, mach.MACH_MSG_TYPE_MAKE_SEND, byref(made), byref(kind)
-    )
+    _call("mach_port_extract_right", name, mach.MACH_MSG_TYPE_MAKE_SEND, byref(made), byref(kind))
 
 
 def retain_send(name: int) -> bool:

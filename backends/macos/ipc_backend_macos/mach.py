@@ -9,7 +9,17 @@ from __future__ import annotations
 
 import ctypes
 import struct
-from ctypes import POINTER, c_char_p, c_int, c_int16, c_int32, c_uint16, c_uint32, c_uint64, c_void_p
+from ctypes import (
+    POINTER,
+    c_char_p,
+    c_int,
+    c_int16,
+    c_int32,
+    c_uint16,
+    c_uint32,
+    c_uint64,
+    c_void_p,
+)
 from typing import Any
 
 LIBRARY = "/usr/lib/libSystem.B.dylib"
@@ -62,7 +72,7 @@ MACH_SEND_NOTIFY = 0x20
 MACH_RCV_TIMEOUT = 0x100
 MACH_RCV_INTERRUPT = 0x400
 MACH_RCV_TRAILER_SENDER = 2 << 24
-"""MACH_RCV_TRAILER_ELEMENTS of the sender's effective user and group, in the trailer of format 0."""
+"""MACH_RCV_TRAILER_ELEMENTS: the sender's effective user and group, in a trailer of format 0."""
 
 MACH_MSG_SUCCESS = 0
 MACH_MSG_MASK = 0x3E00
@@ -222,7 +232,7 @@ SIGNATURES: dict[str, tuple[Any, ...]] = {
     "kqueue": (),
     "kevent": (c_int, POINTER(Kevent), c_int, c_void_p, c_int, c_void_p),
 }  # fmt: skip
-"""The types of the arguments. Every function here returns an int: a kern_return_t, or the kqueue."""
+"""The types of the arguments. Every function returns an int: a kern_return_t, or the kqueue."""
 
 
 class LibSystem:

@@ -148,10 +148,10 @@ def connect(name: str) -> MacosSender:
 
 def _service_name(name: str) -> bytes:
     if not name.startswith(_PREFIX) or not name.isascii() or "\0" in name:
-        raise IpcIOError(errno.ENOENT, f"no server is called {ascii(name[:80])}")
+        raise IpcIOError(errno.ENOENT, f"no server is called {name[:80]!a}")
     service = name.encode()
     if len(service) >= mach.BOOTSTRAP_MAX_NAME_LEN:
-        raise IpcIOError(errno.ENAMETOOLONG, f"no server is called {ascii(name[:80])}")
+        raise IpcIOError(errno.ENAMETOOLONG, f"no server is called {name[:80]!a}")
     return service
 
 

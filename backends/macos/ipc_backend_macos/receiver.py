@@ -63,9 +63,12 @@ class MacosReceiver:
                     received = take(name, message)
                     if received is not None:
                         return received
-                elif deadline is not None and time.monotonic() >= deadline:
-                    if not received_from(name):
-                        raise Empty("no message has arrived")
+                elif (
+                    deadline is not None
+                    and time.monotonic() >= deadline
+                    and not received_from(name)
+                ):
+                    raise Empty("no message has arrived")
                 if self._closed:
                     raise ClosedError("this receiver was closed")
         finally:

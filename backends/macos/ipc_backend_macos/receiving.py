@@ -52,7 +52,7 @@ def next_message(name: int, deadline: float | None, options: int = 0) -> memoryv
 
 def done_with(message: memoryview) -> None:
     """The bytes of a message were read; the view must not be used any more."""
-    buffer = message.obj
+    buffer: Any = message.obj
     message.release()
     if len(buffer) == _USUAL and len(_spare) < 16:
         _spare.append(buffer)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 from typing import Any
 
 from ipc_backend_macos import frame, kernel, mach
@@ -45,7 +46,7 @@ def release_descriptor(message: memoryview, kind: int, offset: int) -> None:
     else:
         address, _, _, disposition, _, size = OOL.unpack_from(message, offset)
         if kind == MACH_MSG_OOL_PORTS_DESCRIPTOR:
-            names: Any = (mach.c_uint32 * size).from_address(address) if size else ()
+            names: Any = (ctypes.c_uint32 * size).from_address(address) if size else ()
             for name in names:
                 release_right(name, disposition)
             size *= 4

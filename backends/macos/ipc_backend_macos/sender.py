@@ -49,7 +49,7 @@ class MacosSender:
         queue has no room for is held here."""
         self.destination  # noqa: B018  raises
         buffers = data if isinstance(data, (list, tuple)) else (data,)
-        length = sum(memoryview(buffer).nbytes for buffer in buffers)  # type: ignore[arg-type]
+        length = sum(memoryview(buffer).nbytes for buffer in buffers)
         if length <= frame.INLINE_MAX:
             self._post(buffers, length, None, attachments)
             return
@@ -84,10 +84,14 @@ class MacosSender:
                 luggage.pack()
                 parcel = Parcel(
                     frame.compose(
-                        destination.name, luggage.records, luggage.ports, payload, length,
-                        region[0] if region else None,
+                        destination.name,
+                        luggage.records,
+                        luggage.ports,
+                        payload=payload,
+                        length=length,
+                        region=region[0] if region else None,
                     )
-                )  # fmt: skip
+                )
                 if region:
                     region.clear()  # the parcel owns it now
                 destination.post(parcel, luggage.lenders)

@@ -108,9 +108,7 @@ class Calls(Kernel):
         entry.what.send_rights += 1
         return name, SEND
 
-    def limits(
-        self, task: Task, name: int, flavor: int, limit: int, count: int
-    ) -> tuple[int, int]:
+    def limits(self, task: Task, name: int, flavor: int, limit: int, count: int) -> tuple[int, int]:
         entry = task.entry(name)
         if flavor != 1 or count != 1 or not entry.receive or not 1 <= limit <= 1024:
             raise Refused(INVALID_VALUE, f"set_attributes({name:#x}, {flavor}, {limit}, {count})")

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from ipc_backend_macos import frame
 from ipc_backend_macos.mach import MACH_MSG_TYPE_COPY_SEND, MACH_MSG_TYPE_MOVE_RECEIVE
+
 from ipc_core.spi import Kind
 
 COPY_SEND_COMPLEX = "13000080"
@@ -14,7 +15,7 @@ MESSAGE_ID = "01637069"
 
 
 def test_small_message() -> None:
-    made = frame.compose(0x103, [], [], [b"hel", b"lo"], 5)
+    made = frame.compose(0x103, [], [], payload=[b"hel", b"lo"], length=5)
     assert made == bytes.fromhex(
         COPY_SEND_COMPLEX + "38000000" + DESTINATION + NOTHING + NOTHING + MESSAGE_ID
         + "00000000"  # no descriptors
@@ -30,8 +31,9 @@ def test_message_with_attachments() -> None:
         frame.port_descriptor(0x303, MACH_MSG_TYPE_MOVE_RECEIVE),
         frame.port_descriptor(0x403, MACH_MSG_TYPE_COPY_SEND),
     ]
-    records = [(frame.SENDER, 0), (frame.RECEIVER, 0), (frame.REGION, 70_000), (frame.EMPTY_REGION, 0)]
-    made = frame.compose(0x103, records, ports, [b"hello"], 5)
+    records = [(frame.SENDER, 0), (frame.RECEIVER, 0), (frame.REGION, 70_000)]
+    records.append((frame.EMPTY_REGION, 0))
+    made = frame.compose(0x103, records, ports, payload=[b"hello"], length=5)
     assert made == bytes.fromhex(
         COPY_SEND_COMPLEX + "80000000" + DESTINATION + NOTHING + NOTHING + MESSAGE_ID
         + "03000000"
@@ -50,7 +52,9 @@ def test_message_with_attachments() -> None:
 
 def test_message_out_of_line() -> None:
     gate = [frame.port_descriptor(name, MACH_MSG_TYPE_COPY_SEND) for name in (0x203, 0x303)]
-    made = frame.compose(0x103, [(frame.GATED_SENDER, 0)], gate, (), 100_000, 0x7F0012340000)
+    made = frame.compose(
+        0x103, [(frame.GATED_SENDER, 0)], gate, length=100_000, region=0x7F0012340000
+    )
     assert made == bytes.fromhex(
         COPY_SEND_COMPLEX + "60000000" + DESTINATION + NOTHING + NOTHING + MESSAGE_ID
         + "03000000"
@@ -74,14 +78,14 @@ def test_meeting() -> None:
     )  # fmt: skip
     assert frame.refusal(0x103) == bytes.fromhex(
         "12000000" "18000000" "03010000" "00000000" "00000000" "04637069"
-    )
+    )  # fmt: skip
 
 
 def test_notes() -> None:
     for id, last in ((frame.NUDGE_ID, "05637069"), (frame.END_ID, "06637069")):
         assert frame.to_myself(0x103, id) == bytes.fromhex(
             "15000000" "18000000" "03010000" "00000000" "00000000" + last
-        )
+        )  # fmt: skip
 
 
 def test_kinds_are_those_of_the_spi() -> None:

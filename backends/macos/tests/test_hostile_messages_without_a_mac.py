@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-
 from ipc_backend_macos import attendant, frame, incoming, kernel, mach
+
 from ipc_core.spi import DecodeError, Kind
 
 RECEIVED = mach.MACH_MSGH_BITS_COMPLEX | 17 << mach.MACH_MSGH_BITS_LOCAL_SHIFT
@@ -183,7 +183,7 @@ def test_a_proper_message_out_of_line() -> None:
 
 
 @pytest.mark.parametrize(
-    "records, rights",
+    ("records", "rights"),
     [
         ([(1, 0)], []),
         ([], [17]),

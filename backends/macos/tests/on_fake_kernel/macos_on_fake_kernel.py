@@ -23,16 +23,16 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from ipc_core.spi import Backend, hookimpl
-
 from ipc_backend_macos import attendant, destination, kernel
-from ipc_backend_macos.destination import Destination
 from ipc_backend_macos.locking import LOCK
 from ipc_backend_macos.mach import LibSystem
 from ipc_backend_macos.one_shot_server import _Offer
 from ipc_backend_macos.receiver import MacosReceiver
 from ipc_backend_macos.receiver_set import MacosReceiverSet
 from ipc_backend_macos.shared_memory import Entry
+
+from ipc_core import forking
+from ipc_core.spi import Backend, hookimpl
 
 TESTS = Path(__file__).resolve().parent.parent
 VARIABLE = "IPC_CORE_FAKE_MACH"
@@ -72,10 +72,9 @@ def _built() -> Path:
     library = Path(tempfile.gettempdir()) / f"fake-libsystem-{os.getuid()}-{digest}.so"
     if not library.exists():
         fresh = library.with_suffix(f".{os.getpid()}")
-        subprocess.run(
-            [os.environ.get("CC", "cc"), "-O2", "-shared", "-fPIC", "-pthread", "-o", fresh, source],
-            check=True,
-        )
+        compiler = os.environ.get("CC", "cc")
+        options = ("-O2", "-shared", "-fPIC", "-pthread")
+        subprocess.run([compiler, *options, "-o", fresh, source], check=True)
         fresh.replace(library)
     return library
 
@@ -142,19 +141,19 @@ def unaccounted() -> str:
 
 def _owned() -> dict[int, tuple[bool, bool, int, int]]:
     """Receive right, set, send rights and send-once rights by name, as our objects have them."""
-    receives, sets, sends = set(), set(), Counter[int]()
-    receives.add(attendant._attendant._port)
-    for thing in gc.get_objects():
+    parts: Any = forking._parts
+    receives, sets, sends = {attendant._attendant._port}, set(), Counter[int]()
+    for thing in list(parts):  # all that has to be mended after a fork
         kind = type(thing)
         if kind is MacosReceiver:
             receives.add(thing._name)
         elif kind is MacosReceiverSet:
             receives |= {thing._alarm, *thing._members.values()}
             sets.add(thing._set)
-        elif kind is Destination and not thing.forked:
-            sends[thing.name] += destination._destinations.get(thing.name) is thing
         elif kind is Entry or kind is _Offer:
             sends[thing.name if kind is Entry else thing._port] += 1
+    for name in destination._destinations:
+        sends[name] += 1
     for name, gate in destination._own_gates.items():
         sends[name] += 1
         if gate._shut:

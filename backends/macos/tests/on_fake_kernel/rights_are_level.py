@@ -8,10 +8,10 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-
+from ipc_backend_macos import attendant, destination
 from macos_on_fake_kernel import report, set_up, unaccounted
 
-from ipc_backend_macos import attendant, destination
+_before: Any = None
 
 
 def pytest_configure() -> None:
@@ -19,17 +19,23 @@ def pytest_configure() -> None:
     attendant.attend()
 
 
+def pytest_collection_finish() -> None:
+    gc.freeze()  # collections after each test need not look at pytest again
+
+
 @pytest.fixture(autouse=True)
 def rights_are_level() -> Iterator[None]:
-    gc.collect()
-    before = report()
+    global _before
+    if _before is None:
+        _before = _level(report())
     yield
     gc.collect()
     assert not destination.held_messages()
     assert not unaccounted()
-    after = report()
+    before, after = _before, report()
+    _before = _level(after)
     assert not after["violations"], after["violations"]
-    assert _level(after) == _level(before), "the test left rights, or gave back too many"
+    assert _before == before, "the test left rights, or gave back too many"
 
 
 def _level(report: dict[str, Any]) -> Any:
