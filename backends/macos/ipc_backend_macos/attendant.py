@@ -8,17 +8,19 @@ from __future__ import annotations
 import atexit
 import os
 import threading
+import time
 from collections.abc import Callable
 
-from ipc_backend_macos import frame, kernel, mach
-from ipc_backend_macos.locking import LOCK
+from ipc_backend_macos import frame, kernel, locking, mach
 from ipc_backend_macos.mach import HEADER, NOTIFIED_NAME_OFFSET, SECURITY_TRAILER
-from ipc_backend_macos.receiving import next_message
+from ipc_backend_macos.receiving import done_with, next_message
 from ipc_backend_macos.rights import release_message
 from ipc_core.spi import IpcError, mend_after_fork
 
 GRACE = 0.5
 """Seconds without progress after which a process that ends gives up what it still holds."""
+
+_STEP = 0.005
 
 
 class Attendant:
@@ -32,7 +34,7 @@ class Attendant:
     def port(self) -> int:
         """The port that notifications and greetings go to; the thread is running."""
         if not self._port:
-            with LOCK:
+            with locking.LOCK:
                 if not self._port:
                     port = kernel.new_port()
                     thread = threading.Thread(
@@ -54,6 +56,8 @@ class Attendant:
                 _handle(message)
             except IpcError:
                 pass  # the system refused; whoever waits for it learns by its own next call
+            finally:
+                done_with(message)
 
     def after_fork(self) -> None:
         from ipc_backend_macos.destination import forget_all
@@ -114,12 +118,14 @@ def refuse(reply: int) -> None:
 
 def _linger() -> None:
     """At a normal exit: let what is held go as long as somebody receives it."""
-    from ipc_backend_macos.destination import held_messages, progress
+    from ipc_backend_macos.destination import held_messages
 
-    while held_messages():
-        progress.clear()
-        if held_messages() and not progress.wait(GRACE):
-            return
+    held, give_up = held_messages(), time.monotonic() + GRACE
+    while held and time.monotonic() < give_up:
+        time.sleep(_STEP)
+        before, held = held, held_messages()
+        if held != before:
+            give_up = time.monotonic() + GRACE
 
 
 _attendant = Attendant()

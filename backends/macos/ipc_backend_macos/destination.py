@@ -14,13 +14,11 @@ it sends on it until the gate is open. A dead process has no gates.
 from __future__ import annotations
 
 import errno
-import threading
 from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Union
 
-from ipc_backend_macos import attendant, kernel, mach
-from ipc_backend_macos.locking import LOCK
+from ipc_backend_macos import attendant, kernel, locking, mach
 from ipc_backend_macos.parcel import Kept, Parcel
 from ipc_core.spi import BrokenChannelError, ClosedError
 
@@ -32,9 +30,6 @@ _own_gates: dict[int, Gate] = {}
 
 receivers_here: set[int] = set()
 """Ports that a receiver or a set of this process receives from."""
-
-progress = threading.Event()
-"""Set whenever a held message was sent."""
 
 
 class Gate:
@@ -79,7 +74,7 @@ class Destination:
         self.held: deque[Union[Parcel, Gate]] = deque()
         self._uses = 0
         self._gates: set[int] = set()
-        self._notified = False
+        self._notified = self._flushing = False
         self._watchers: list[Callable[[], object]] = []
 
     def hold(self) -> None:
@@ -122,27 +117,36 @@ class Destination:
 
     def flush(self, limit: int | None = None) -> None:
         """Send what is held, as far as gates and the port's queue allow, at most `limit`
-        messages."""
-        options = 0 if self.name in receivers_here else mach.MACH_SEND_NOTIFY
-        while self.held and not self._gates and limit != 0:
-            head = self.held[0]
-            if isinstance(head, Gate):
-                self.held.popleft()
-                head.open()
-                continue
-            if not head.accepted:
-                if options and not self._watch():
-                    break
-                code = head.send(options)
-                if code == mach.MACH_SEND_INVALID_DEST:
-                    self.has_died()
-                if code != mach.MACH_MSG_SUCCESS:
-                    break  # a notification comes when there is room
-            self.held.popleft()
-            head.settle()
-            progress.set()
-            limit = None if limit is None else limit - 1
+        messages. A signal handler that gets here in the middle leaves it to the call it is in."""
+        if self._flushing:
+            return
+        try:
+            self._flushing = True
+            while self.held and not self._gates and limit != 0 and self._flush_one():
+                limit = None if limit is None else limit - 1
+        finally:
+            self._flushing = False
         self._retire()
+
+    def _flush_one(self) -> bool:
+        """Send one held message, or open one gate; return whether it went."""
+        head = self.held[0]
+        if isinstance(head, Gate):
+            self.held.popleft()
+            head.open()
+            return True
+        if not head.accepted:  # else an exception came just after it was sent
+            options = 0 if self.name in receivers_here else mach.MACH_SEND_NOTIFY
+            if options and not self._watch():
+                return False
+            code = head.send(options)
+            if code == mach.MACH_SEND_INVALID_DEST:
+                self.has_died()
+            if code != mach.MACH_MSG_SUCCESS:
+                return False  # a notification comes when there is room
+        self.held.popleft()
+        head.settle()
+        return True
 
     def gate(self) -> Gate | None:
         """What a sender for this port has to go with, so that nothing overtakes what is held."""
@@ -234,7 +238,7 @@ class Destination:
 def adopt(name: int, gate: int = mach.MACH_PORT_NULL) -> Destination:
     """Return the object for a received send right, and hold it. Takes over the right and that
     for its gate."""
-    with LOCK:
+    with locking.LOCK:
         found = _destinations.get(name)
         if found is None:
             found = Destination(name)
@@ -257,7 +261,7 @@ def received_from(name: int) -> bool:
     found = _destinations.get(name)
     if found is None or not found.held:
         return False
-    with LOCK:
+    with locking.LOCK:
         before = len(found.held)
         found.flush(1)
         return len(found.held) < before
@@ -281,7 +285,7 @@ def receiver_is_gone(name: int) -> None:
 
 def notification(id: int, name: int) -> None:
     """Act on what the kernel says about a name."""
-    with LOCK:
+    with locking.LOCK:
         if id == mach.MACH_NOTIFY_DEAD_NAME:
             waiting = _closed_gates.pop(name, ())
             found = _destinations.get(name)
@@ -298,7 +302,7 @@ def notification(id: int, name: int) -> None:
 
 def held_messages() -> int:
     """How many messages wait in this process for room in a queue or for a gate."""
-    with LOCK:
+    with locking.LOCK:
         return sum(
             isinstance(item, Parcel) for found in _destinations.values() for item in found.held
         )

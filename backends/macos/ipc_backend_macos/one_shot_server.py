@@ -13,9 +13,8 @@ import secrets
 import time
 from collections.abc import Sequence
 
-from ipc_backend_macos import attendant, frame, kernel, mach
+from ipc_backend_macos import attendant, frame, kernel, locking, mach
 from ipc_backend_macos.destination import adopt
-from ipc_backend_macos.locking import LOCK
 from ipc_backend_macos.receiver import MacosReceiver
 from ipc_backend_macos.receiving import done_with, next_message
 from ipc_backend_macos.rights import release_message
@@ -44,7 +43,7 @@ class _Offer:
         mend_after_fork(self)
         try:
             desk = attendant.attend()
-            with LOCK:
+            with locking.LOCK:
                 attendant.greeted[service] = self._welcome
                 kernel.make_send(desk)
                 try:
@@ -58,7 +57,7 @@ class _Offer:
 
     def _welcome(self, reply: int) -> None:
         """Give the right away, in the attendant's thread."""
-        with LOCK:
+        with locking.LOCK:
             port, self._port = self._port, 0
             if not port:  # withdrawn meanwhile
                 attendant.refuse(reply)
@@ -72,7 +71,7 @@ class _Offer:
             kernel.register(self._service, mach.MACH_PORT_NULL)
 
     def withdraw(self) -> None:
-        with LOCK:
+        with locking.LOCK:
             port, self._port = self._port, 0
             if attendant.greeted.pop(self._service, None) is not None:
                 kernel.register(self._service, mach.MACH_PORT_NULL)
@@ -102,7 +101,7 @@ class MacosOneShotServer:
 
     def accept(self, timeout: float | None) -> tuple[MacosReceiver, Buffer, Sequence[Attachment]]:
         """See OsIpcOneShotServer.accept. Raises IpcError while another thread accepts."""
-        with LOCK:
+        with locking.LOCK:
             receiver = self._receiver
             if receiver is None:
                 raise ClosedError("this server is closed or has accepted its client")
@@ -118,7 +117,7 @@ class MacosOneShotServer:
 
     def close(self) -> None:
         """See OsIpcOneShotServer.close."""
-        with LOCK:
+        with locking.LOCK:
             receiver, self._receiver = self._receiver, None
             if receiver is not None:
                 receiver.close()  # before the sender goes: who waits was closed, not disconnected

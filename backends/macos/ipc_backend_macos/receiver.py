@@ -7,9 +7,8 @@ import time
 from collections.abc import Callable, Sequence
 from typing import ClassVar
 
-from ipc_backend_macos import frame, incoming, kernel, mach
+from ipc_backend_macos import frame, incoming, kernel, locking, mach
 from ipc_backend_macos.destination import received_from, receiver_is_gone, receivers_here
-from ipc_backend_macos.locking import LOCK
 from ipc_backend_macos.receiving import done_with, next_message
 from ipc_core.spi import (
     Attachment,
@@ -29,17 +28,18 @@ class MacosReceiver:
 
     kind: ClassVar[Kind] = Kind.RECEIVER
 
-    def __init__(self, name: int) -> None:
+    def __init__(self, name: int, *, arrived: bool = True) -> None:
         """Take over a receive right, and ask to be told when its last sender goes.
 
-        That request does not move with a right, so every receiver makes it anew.
+        That request does not move with a right, so it is made anew whenever one has arrived.
         """
         self._name = 0
         self._users = 0
         self._closed = False
         self._ready: int | None = None
         try:
-            kernel.notify(name, mach.MACH_NOTIFY_NO_SENDERS, name)
+            if arrived:
+                kernel.notify(name, mach.MACH_NOTIFY_NO_SENDERS, name)
         except BaseException:
             kernel.destroy_port(name)
             raise
@@ -52,7 +52,7 @@ class MacosReceiver:
         deadline = None if timeout is None else time.monotonic() + timeout
         entered = False
         try:
-            with LOCK:
+            with locking.LOCK:
                 name = self._open()
                 self._users += 1
                 entered = True
@@ -81,14 +81,14 @@ class MacosReceiver:
         return self._name
 
     def _leave(self) -> None:
-        with LOCK:
+        with locking.LOCK:
             self._users -= 1
             if self._closed and not self._users:
                 self._release()
 
     def fileno(self) -> int:
         """See OsIpcReceiver.fileno: a kqueue, made on first use."""
-        with LOCK:
+        with locking.LOCK:
             name = self._open()
             if self._ready is None:
                 self._ready = kernel.watch(name)
@@ -101,7 +101,7 @@ class MacosReceiver:
     def close(self) -> None:
         """See OsIpcReceiver.close. The right goes with the last thread that receives, so that its
         name does not come to mean something else under it."""
-        with LOCK:
+        with locking.LOCK:
             if self._closed:
                 return
             self._closed = True

@@ -7,9 +7,8 @@ import time
 from collections.abc import Sequence
 from typing import Union
 
-from ipc_backend_macos import frame, kernel, mach
+from ipc_backend_macos import frame, kernel, locking, mach
 from ipc_backend_macos.destination import received_from, receiver_is_gone
-from ipc_backend_macos.locking import LOCK
 from ipc_backend_macos.receiver import MacosReceiver, nudge, take
 from ipc_backend_macos.receiving import done_with, next_message
 from ipc_core.spi import (
@@ -62,7 +61,7 @@ class MacosReceiverSet:
         receiver.kind  # noqa: B018  what the core puts in place of a closed handle raises
         if not isinstance(receiver, MacosReceiver):
             raise ForeignHandleError(f"a macos set cannot hold a {type(receiver).__name__}")
-        with LOCK:
+        with locking.LOCK:
             self._check_open()
             receiver.check_idle()
             if id in self._members:
@@ -82,7 +81,7 @@ class MacosReceiverSet:
     def remove(self, id: int) -> MacosReceiver:
         """See OsIpcReceiverSet.remove. A `select` that runs meanwhile may still return one
         message that it was about to take."""
-        with LOCK:
+        with locking.LOCK:
             self._check_open()
             name = self._members[id]
             kernel.move_member(name, mach.MACH_PORT_NULL)
@@ -90,7 +89,7 @@ class MacosReceiverSet:
             self._removed[name] = id
             if len(self._removed) > _REMEMBERED:
                 del self._removed[next(iter(self._removed))]
-            return MacosReceiver(name)
+            return MacosReceiver(name, arrived=False)
 
     def _forget(self, id: int) -> None:
         del self._ids[self._members.pop(id)]
@@ -101,7 +100,7 @@ class MacosReceiverSet:
         results: list[Result] = []
         entered = False
         try:
-            with LOCK:
+            with locking.LOCK:
                 self._check_open()
                 self._users += 1
                 entered = True
@@ -139,7 +138,7 @@ class MacosReceiverSet:
         return False
 
     def _end(self, id: int, name: int, results: list[Result]) -> None:
-        with LOCK:
+        with locking.LOCK:
             if self._ids.get(name) != id:
                 return  # removed meanwhile; the note is back in its queue
             self._forget(id)
@@ -148,21 +147,21 @@ class MacosReceiverSet:
             results.append((id, None, ()))
 
     def _leave(self) -> None:
-        with LOCK:
+        with locking.LOCK:
             self._users -= 1
             if self._closed and not self._users:
                 self._release()
 
     def wake(self) -> None:
         """See OsIpcReceiverSet.wake."""
-        with LOCK:
+        with locking.LOCK:
             if not self._woken and not self._closed:
                 self._woken = True
                 nudge(self._alarm, frame.NUDGE_ID)
 
     def fileno(self) -> int:
         """See OsIpcReceiverSet.fileno: a kqueue, made on first use."""
-        with LOCK:
+        with locking.LOCK:
             self._check_open()
             if self._ready is None:
                 self._ready = kernel.watch(self._set)
@@ -170,7 +169,7 @@ class MacosReceiverSet:
 
     def close(self) -> None:
         """See OsIpcReceiverSet.close."""
-        with LOCK:
+        with locking.LOCK:
             if self._closed:
                 return
             self._closed = True

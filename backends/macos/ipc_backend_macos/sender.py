@@ -9,9 +9,8 @@ import time
 from collections.abc import Callable, Sequence
 from typing import ClassVar
 
-from ipc_backend_macos import frame, kernel
+from ipc_backend_macos import frame, kernel, locking
 from ipc_backend_macos.destination import Destination
-from ipc_backend_macos.locking import LOCK
 from ipc_backend_macos.parcel import Parcel
 from ipc_core.spi import Attachment, Buffer, ClosedError, IpcIOError, Kind
 
@@ -73,7 +72,7 @@ class MacosSender:
     ) -> None:
         from ipc_backend_macos.luggage import Luggage
 
-        with LOCK:
+        with locking.LOCK:
             destination = self.destination
             luggage = Luggage(attachments)
             if attachments and destination.check_dead():
@@ -107,7 +106,7 @@ class MacosSender:
 
     def clone(self) -> MacosSender:
         """See OsIpcSender.clone; clones share one right."""
-        with LOCK:
+        with locking.LOCK:
             destination = self.destination
             destination.hold()
             return MacosSender(destination)
@@ -115,7 +114,7 @@ class MacosSender:
     def wait_closed(self, timeout: float | None) -> bool:
         """See OsIpcSender.wait_closed."""
         deadline = None if timeout is None else time.monotonic() + timeout
-        with LOCK:
+        with locking.LOCK:
             destination = self.destination
             if destination.check_dead():
                 return True
@@ -132,13 +131,13 @@ class MacosSender:
             self.destination  # noqa: B018  raises
             return destination.dead
         finally:
-            with LOCK:
+            with locking.LOCK:
                 destination.unwatch(wake)
                 self._waiting.remove(alarm)
 
     def close(self) -> None:
         """See OsIpcSender.close."""
-        with LOCK:
+        with locking.LOCK:
             destination, self._destination = self._destination, None
             if destination is not None:
                 for alarm in self._waiting:

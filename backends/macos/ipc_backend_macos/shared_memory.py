@@ -11,8 +11,7 @@ import ctypes
 import weakref
 from typing import Any, ClassVar
 
-from ipc_backend_macos import kernel
-from ipc_backend_macos.locking import LOCK
+from ipc_backend_macos import kernel, locking
 from ipc_core.spi import Buffer, ClosedError, DecodeError, IpcIOError, Kind, mend_after_fork
 
 
@@ -63,7 +62,7 @@ class MacosSharedMemory:
     kind: ClassVar[Kind] = Kind.SHARED_MEMORY
 
     def __init__(self, entry: Entry) -> None:
-        with LOCK:
+        with locking.LOCK:
             entry.hold()
             self._entry: Entry | None = entry
 
@@ -88,7 +87,7 @@ class MacosSharedMemory:
 
     def close(self) -> None:
         """See OsIpcSharedMemory.close."""
-        with LOCK:
+        with locking.LOCK:
             entry, self._entry = self._entry, None
             if entry is not None:
                 entry.drop()

@@ -23,8 +23,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from ipc_backend_macos import attendant, destination, kernel
-from ipc_backend_macos.locking import LOCK
+from ipc_backend_macos import attendant, destination, kernel, locking
 from ipc_backend_macos.mach import LibSystem
 from ipc_backend_macos.one_shot_server import _Offer
 from ipc_backend_macos.receiver import MacosReceiver
@@ -120,7 +119,7 @@ def unaccounted() -> str:
     one answers for in vain; empty when both agree, maybe after a moment."""
     deadline = time.monotonic() + 2
     while True:
-        with LOCK:
+        with locking.LOCK:
             real = report()
             expected = _owned()
         actual = {
