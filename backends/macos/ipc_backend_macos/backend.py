@@ -29,6 +29,7 @@ class MacosBackend(Backend):
         | Capability.FILENO
     )
     size_hints: ClassVar[tuple[int, ...]] = (frame.INLINE_MAX,)
+    remark: ClassVar[str | None] = "experimental: never run on a Mac"
 
     def unavailable_reason(self) -> str | None:
         if sys.platform != "darwin" and not kernel.in_use():

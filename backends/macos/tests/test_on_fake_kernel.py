@@ -35,6 +35,10 @@ from ipc_core.testing.payloads import pattern, same
 from ipc_core.testing.states import wait_until
 from ipc_core.testing.timing import Soon
 
+pytestmark = pytest.mark.skipif(
+    sys.platform != "linux", reason="the fake kernel needs Linux: memfd, eventfd, SCM_RIGHTS"
+)
+
 FOLDER = Path(__file__).parent / "on_fake_kernel"
 FULL = mach.MACH_PORT_QLIMIT_LARGE
 LARGE = 100_000
