@@ -65,7 +65,7 @@ static void transmit(int fd, const struct request *request, const void *payload,
     }
     while (sendmsg(fd, &message, MSG_NOSIGNAL) < 0)
         if (errno != EINTR)
-            die("the broker is gone");
+            die("cannot reach the broker any more");
 }
 
 static int answer(int fd, struct reply *reply, void *payload, size_t room, int *fds)

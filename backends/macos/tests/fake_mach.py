@@ -218,3 +218,5 @@ if __name__ == "__main__":
     broker = Broker(sys.argv[1])
     print("ready", flush=True)
     broker.run()
+    os.unlink(sys.argv[1])
+    os.rmdir(os.path.dirname(sys.argv[1]))

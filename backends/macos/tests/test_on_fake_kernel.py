@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import subprocess
 import sys
 import warnings
 from collections.abc import Callable, Iterator
@@ -296,6 +297,31 @@ class TestGates:
         assert [rx.recv(0)[0] for _ in range(FULL + 12)] == [b"held"] * (FULL + 10) + [b"1", b"2"]
         with pytest.raises(Disconnected):
             rx.recv(0)
+
+
+def test_a_program_may_end_as_it_is(backend: Backend) -> None:
+    """Open ends, unread and held messages, a router and a thread that waits: all goes without a
+    word."""
+    text = (
+        "import threading, ipc_core as ipc\n"
+        "ipc.set_default_backend('macos')\n"
+        "tx, rx = ipc.channel()\n"
+        "for number in range(1500): tx.send([number, tx])\n"
+        "region = ipc.IpcSharedMemory.from_bytes(b'region')\n"
+        "view = region.buffer\n"
+        "server, name = ipc.IpcOneShotServer.new()\n"
+        "other_tx, other_rx = ipc.channel()\n"
+        "ipc.ROUTER.add_route(other_rx, print)\n"
+        "waiting = threading.Thread(target=server.accept, daemon=True)\n"
+        "waiting.start()\n"
+    )
+    with Soon(20):
+        done = subprocess.run(
+            [sys.executable, "-X", "dev", "-c", text],
+            env=os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+            capture_output=True, text=True, timeout=60, check=False,
+        )  # fmt: skip
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
 @pytest.mark.parametrize(

@@ -79,21 +79,18 @@ def _built() -> Path:
 
 
 def _start_broker() -> str:
-    folder = tempfile.mkdtemp(prefix="fake-mach-")
-    path = f"{folder}/broker"
+    """Start it. It ends, and removes its socket, when this process does."""
+    path = f"{tempfile.mkdtemp(prefix='fake-mach-')}/broker"
+    ours, _kept_open = os.pipe()
     broker = subprocess.Popen(
         [sys.executable, str(TESTS / "fake_mach.py"), path],
-        stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True,
+        stdin=ours, stdout=subprocess.PIPE, start_new_session=True,
     )  # fmt: skip
+    os.close(ours)
     assert broker.stdout is not None
-    assert broker.stdout.readline() == b"ready\n"
-
-    def stop() -> None:
-        broker.communicate()
-        os.unlink(path)
-        os.rmdir(folder)
-
-    atexit.register(stop)
+    with broker.stdout as said:
+        assert said.readline() == b"ready\n"
+    broker.returncode = 0  # nobody waits for it
     return path
 
 
