@@ -40,7 +40,11 @@ class Attendant:
                     thread = threading.Thread(
                         target=self._run, args=(port,), name="ipc-macos", daemon=True
                     )
-                    thread.start()
+                    try:
+                        thread.start()
+                    except BaseException:
+                        kernel.destroy_port(port)
+                        raise
                     self._port = port
                     if not self._linger:
                         self._linger = True
@@ -76,14 +80,25 @@ def attend() -> int:
     return _attendant.port()
 
 
+def remind(name: int) -> None:
+    """Have the thread flush what is held for a name."""
+    port = attend()
+    note = frame.reminder(port, name)
+    codes: list[int] = []
+    kernel.send(mach.buffer_of(note), len(note), 0, codes)
+    if codes[-1] != mach.MACH_MSG_SUCCESS:
+        raise kernel.failed("mach_msg", codes[-1])
+
+
 def _handle(message: memoryview) -> None:
     from ipc_backend_macos.destination import notification
 
     bits, size, remote, _, _, id = HEADER.unpack_from(message)
     if frame.is_note(bits):
         if id in (mach.MACH_NOTIFY_DEAD_NAME, mach.MACH_NOTIFY_SEND_POSSIBLE):
-            (name,) = mach.BODY.unpack_from(message, NOTIFIED_NAME_OFFSET)
-            notification(id, name)
+            notification(id, *mach.BODY.unpack_from(message, NOTIFIED_NAME_OFFSET))
+        elif id == frame.REMINDER_ID:
+            notification(id, *mach.BODY.unpack_from(message, HEADER.size))
         return
     _, _, _, user, _ = SECURITY_TRAILER.unpack_from(message, size)
     reply_kind = bits & mach.MACH_MSGH_BITS_REMOTE_MASK
@@ -120,10 +135,10 @@ def _linger() -> None:
     """At a normal exit: let what is held go as long as somebody receives it."""
     from ipc_backend_macos.destination import held_messages
 
-    held, give_up = held_messages(), time.monotonic() + GRACE
+    held, give_up = held_messages(for_others=True), time.monotonic() + GRACE
     while held and time.monotonic() < give_up:
         time.sleep(_STEP)
-        before, held = held, held_messages()
+        before, held = held, held_messages(for_others=True)
         if held != before:
             give_up = time.monotonic() + GRACE
 

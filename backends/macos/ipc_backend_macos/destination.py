@@ -3,8 +3,9 @@
 Mach gives all send rights for one port the same name in a task, so the name finds the object. It
 holds one reference to the right, however many handles there are, and the messages that the port's
 queue had no room for. A held queue is flushed by whoever receives from the port, in this process;
-where that is another one, when the kernel says that the port has room (a send-possible
-notification).
+where that is another one, by the attendant, when the kernel says that the port has room (a
+send-possible notification). The attendant's thread is not interrupted by signal handlers, so it
+always gets to ask for the next notification.
 
 Other processes must not overtake what is held here: a sender that is sent meanwhile goes with a
 gate, a port that dies when all that was held then has left. Who receives such a sender holds what
@@ -74,7 +75,7 @@ class Destination:
         self.held: deque[Union[Parcel, Gate]] = deque()
         self._uses = 0
         self._gates: set[int] = set()
-        self._notified = self._flushing = False
+        self._notified = self._expected = self._flushing = False
         self._watchers: list[Callable[[], object]] = []
 
     def hold(self) -> None:
@@ -102,8 +103,8 @@ class Destination:
             if code == mach.MACH_SEND_INVALID_DEST:
                 self.has_died()
             elif code == mach.MACH_SEND_TIMED_OUT:
+                self._have_flushed()
                 self.held.append(parcel)
-                self.flush()
                 return
             else:
                 raise kernel.failed("mach_msg", code)
@@ -112,8 +113,15 @@ class Destination:
         if self.dead:
             raise BrokenChannelError(errno.EPIPE, "no receiver is left")
         parcel.keep(lenders)
+        self._have_flushed()
         self.held.append(parcel)
-        attendant.attend()
+
+    def _have_flushed(self) -> None:
+        """See to it that somebody flushes what is about to be held."""
+        if self.name in receivers_here or self._expected:
+            return
+        attendant.remind(self.name)
+        self._expected = True
 
     def flush(self, limit: int | None = None) -> None:
         """Send what is held, as far as gates and the port's queue allow, at most `limit`
@@ -142,6 +150,8 @@ class Destination:
             code = head.send(options)
             if code == mach.MACH_SEND_INVALID_DEST:
                 self.has_died()
+            if code == mach.MACH_SEND_TIMED_OUT and options:
+                self._expected = True
             if code != mach.MACH_MSG_SUCCESS:
                 return False  # a notification comes when there is room
         self.held.popleft()
@@ -156,8 +166,8 @@ class Destination:
         if isinstance(last, Gate):
             return last
         gate = Gate()
+        self._have_flushed()
         self.held.append(gate)
-        attendant.attend()
         return gate
 
     def wait_for_gate(self, name: int) -> None:
@@ -193,9 +203,11 @@ class Destination:
             self._notified = True
         return not self.dead
 
-    def notified(self) -> None:
-        """The notification came: there is room, or the port is dead."""
-        self._notified = False
+    def attended(self, *, notified: bool) -> None:
+        """There is room, or the port is dead, as a notification says; or we were reminded."""
+        self._expected = False
+        if notified:
+            self._notified = False
         self.flush()
         if self._watchers:
             self._watch()
@@ -272,7 +284,7 @@ def receives_elsewhere(name: int) -> None:
     receivers_here.discard(name)
     found = _destinations.get(name)
     if found is not None and found.held:
-        found.flush()
+        attendant.remind(name)
 
 
 def receiver_is_gone(name: int) -> None:
@@ -297,14 +309,18 @@ def notification(id: int, name: int) -> None:
             for destination in waiting:
                 destination.gate_is_open(name)
         elif name in _destinations:
-            _destinations[name].notified()
+            _destinations[name].attended(notified=id == mach.MACH_NOTIFY_SEND_POSSIBLE)
 
 
-def held_messages() -> int:
-    """How many messages wait in this process for room in a queue or for a gate."""
+def held_messages(*, for_others: bool = False) -> int:
+    """How many messages wait in this process for room in a queue or for a gate; `for_others`
+    leaves out those that only this process could receive."""
     with locking.LOCK:
         return sum(
-            isinstance(item, Parcel) for found in _destinations.values() for item in found.held
+            isinstance(item, Parcel)
+            for found in _destinations.values()
+            if not (for_others and found.name in receivers_here)
+            for item in found.held
         )
 
 

@@ -66,6 +66,7 @@ WELCOME_ID = 0x69706303
 REFUSAL_ID = 0x69706304
 NUDGE_ID = 0x69706305
 END_ID = 0x69706306
+REMINDER_ID = 0x69706307
 
 _HEADER_RIGHTS = MACH_MSGH_BITS_REMOTE_MASK * (1 | 1 << MACH_MSGH_BITS_VOUCHER_SHIFT)
 
@@ -144,6 +145,13 @@ def to_myself(receiver: int, id: int) -> bytes:
     """A note to a port of our own. It goes to a send-once right, which no queue limit holds up
     and which only who receives can make, so no peer can forge it."""
     return HEADER.pack(MACH_MSG_TYPE_MAKE_SEND_ONCE, HEADER.size, receiver, 0, 0, id)
+
+
+def reminder(receiver: int, name: int) -> bytes:
+    """A note to a port of our own that a name needs attention."""
+    size = HEADER.size + BODY.size
+    header = HEADER.pack(MACH_MSG_TYPE_MAKE_SEND_ONCE, size, receiver, 0, 0, REMINDER_ID)
+    return header + BODY.pack(name)
 
 
 def is_note(bits: int) -> bool:

@@ -91,8 +91,6 @@ class MacosSender:
                         region=region[0] if region else None,
                     )
                 )
-                if region:
-                    region.clear()  # the parcel owns it now
                 destination.post(parcel, luggage.lenders)
             except BaseException:
                 if parcel is None:
@@ -102,6 +100,9 @@ class MacosSender:
                 else:
                     luggage.come_back(parcel.take_back())
                 raise
+            finally:
+                if parcel is not None and region:
+                    region.clear()  # the parcel owns it
             luggage.sent()
 
     def clone(self) -> MacosSender:

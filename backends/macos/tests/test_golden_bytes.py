@@ -88,6 +88,12 @@ def test_notes() -> None:
         )  # fmt: skip
 
 
+def test_reminder() -> None:
+    assert frame.reminder(0x103, 0x203) == bytes.fromhex(
+        "15000000" "1c000000" "03010000" "00000000" "00000000" "07637069" "03020000"
+    )  # fmt: skip
+
+
 def test_kinds_are_those_of_the_spi() -> None:
     assert (frame.SENDER, frame.RECEIVER, frame.REGION) == (
         Kind.SENDER, Kind.RECEIVER, Kind.SHARED_MEMORY,
