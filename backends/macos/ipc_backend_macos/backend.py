@@ -38,9 +38,8 @@ class MacosBackend(Backend):
 
     def channel(self, capacity: int | None = None) -> tuple[MacosSender, MacosReceiver]:
         """See Backend.channel. Raises NotSupportedError for a capacity."""
-        from ipc_backend_macos.destination import adopt
         from ipc_backend_macos.receiver import MacosReceiver
-        from ipc_backend_macos.sender import MacosSender
+        from ipc_backend_macos.sender import received_sender
 
         if capacity is not None:
             raise NotSupportedError("the macos backend has no bounded channels")
@@ -50,7 +49,7 @@ class MacosBackend(Backend):
         except BaseException:
             kernel.destroy_port(name)
             raise
-        sender = MacosSender(adopt(name))
+        sender = received_sender(name)
         return sender, MacosReceiver(name)
 
     def receiver_set(self) -> MacosReceiverSet:

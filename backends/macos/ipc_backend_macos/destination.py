@@ -20,7 +20,8 @@ from collections.abc import Callable, Sequence
 from typing import Union
 
 from ipc_backend_macos import attendant, kernel, locking, mach
-from ipc_backend_macos.parcel import Kept, Parcel
+from ipc_backend_macos.parcel import Parcel
+from ipc_backend_macos.sharing import Shared
 from ipc_core.spi import BrokenChannelError, ClosedError
 
 _destinations: dict[int, Destination] = {}
@@ -33,64 +34,60 @@ receivers_here: set[int] = set()
 """Ports that a receiver or a set of this process receives from."""
 
 
-class Gate:
+class Gate(Shared):
     """A place in a held queue. The port is alive until the queue is flushed to here.
 
     The object owns the receive right until then, and a send right until it is dropped.
     """
 
     def __init__(self) -> None:
-        self.name = kernel.new_port()
-        self._uses = 0
-        self._shut = True
+        super().__init__()
+        self.name = 0
+        self.shut = True
+        made = False
         try:
+            self.name = kernel.new_port()
             kernel.make_send(self.name)
+            made = True
+            self.hold(self)
+            _own_gates[self.name] = self
         except BaseException:
-            kernel.destroy_port(self.name)
+            if self.name:
+                kernel.destroy_port(self.name)
+            if made:
+                kernel.release_send(self.name)
             raise
-        _own_gates[self.name] = self
 
     def open(self) -> None:
-        self._shut = False
-        kernel.destroy_port(self.name)
-        self.drop()
+        if self.shut:
+            self.shut = False
+            kernel.destroy_port(self.name)
+        self.drop(self)
 
-    def hold(self) -> None:
-        self._uses += 1
-
-    def drop(self) -> None:
-        self._uses -= 1
-        if self._uses < 0 and not self._shut:
-            _own_gates.pop(self.name, None)
+    def unused(self) -> None:
+        if _own_gates.pop(self.name, None) is self:
             kernel.release_send(self.name)
 
 
-class Destination:
-    """A port to send to. All of it happens under LOCK."""
+class Destination(Shared):
+    """A port to send to."""
 
     def __init__(self, name: int) -> None:
+        super().__init__()
         self.name = name
         self.dead = name == mach.MACH_PORT_DEAD
         self.forked = False
         self.held: deque[Union[Parcel, Gate]] = deque()
-        self._uses = 0
         self._gates: set[int] = set()
         self._notified = self._expected = self._flushing = False
         self._watchers: list[Callable[[], object]] = []
 
-    def hold(self) -> None:
-        self._uses += 1
-
-    def drop(self) -> None:
-        self._uses -= 1
-        self._retire()
-
-    def _retire(self) -> None:
-        if not self._uses and not self.held and _destinations.get(self.name) is self:
+    def unused(self) -> None:
+        if not self._holders and not self.held and _destinations.get(self.name) is self:
             del _destinations[self.name]
             kernel.release_send(self.name)
 
-    def post(self, parcel: Parcel, lenders: Sequence[Kept]) -> None:
+    def post(self, parcel: Parcel, lenders: Sequence[Shared]) -> None:
         """Send a message, or hold it. `lenders` own the rights that it borrows.
 
         Raises BrokenChannelError, or IpcIOError when the system refuses; the parcel is not taken
@@ -134,7 +131,7 @@ class Destination:
                 limit = None if limit is None else limit - 1
         finally:
             self._flushing = False
-        self._retire()
+        self.unused()
 
     def _flush_one(self) -> bool:
         """Send one held message, or open one gate; return whether it went."""
@@ -165,10 +162,16 @@ class Destination:
         last = self.held[-1] if self.held else None
         if isinstance(last, Gate):
             return last
-        gate = Gate()
-        self._have_flushed()
-        self.held.append(gate)
-        return gate
+        gate = None
+        try:
+            gate = Gate()
+            self._have_flushed()
+            self.held.append(gate)
+            return gate
+        except BaseException:
+            if gate is not None and gate not in self.held:
+                gate.open()
+            raise
 
     def wait_for_gate(self, name: int) -> None:
         """Hold everything until the port of this send right is dead; takes the right over."""
@@ -226,7 +229,7 @@ class Destination:
                 item.settle()
             else:
                 item.discard()
-        self._retire()
+        self.unused()
 
     def wake_watchers(self) -> None:
         for callback in self._watchers:
@@ -247,25 +250,24 @@ class Destination:
         self._watchers.clear()
 
 
-def adopt(name: int, gate: int = mach.MACH_PORT_NULL) -> Destination:
-    """Return the object for a received send right, and hold it. Takes over the right and that
-    for its gate."""
-    with locking.LOCK:
-        found = _destinations.get(name)
-        if found is None:
-            found = Destination(name)
-            found.hold()
-            if name != mach.MACH_PORT_DEAD:
-                _destinations[name] = found
-            if gate not in (mach.MACH_PORT_NULL, mach.MACH_PORT_DEAD) and not found.dead:
-                found.wait_for_gate(gate)
-                return found
-        else:
-            # It keeps its order, gate or not: a peer cannot hold up what was here before.
-            found.hold()
-            kernel.release_send(name)
-        kernel.release_send(gate)
-        return found
+def adopt(name: int, holder: object, gate: int = mach.MACH_PORT_NULL) -> Destination:
+    """Return the object for a received send right, held for `holder`. Takes over the right and
+    that for its gate. Under LOCK."""
+    found = _destinations.get(name)
+    if found is None:
+        found = Destination(name)
+        found.hold(holder)
+        if name != mach.MACH_PORT_DEAD:
+            _destinations[name] = found
+        if gate not in (mach.MACH_PORT_NULL, mach.MACH_PORT_DEAD) and not found.dead:
+            found.wait_for_gate(gate)
+            return found
+    else:
+        # It keeps its order, gate or not: a peer cannot hold up what was here before.
+        found.hold(holder)
+        kernel.release_send(name)
+    kernel.release_send(gate)
+    return found
 
 
 def received_from(name: int) -> bool:

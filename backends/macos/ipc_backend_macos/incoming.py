@@ -61,15 +61,14 @@ def _mapped(address: int, size: int) -> memoryview:
 
 def _handle(kind: int, size: int, ports: Iterator[int]) -> Attachment:
     """Make the handle of an attachment; its rights are taken over, also when that fails."""
-    from ipc_backend_macos.destination import adopt
     from ipc_backend_macos.receiver import MacosReceiver
-    from ipc_backend_macos.sender import MacosSender
+    from ipc_backend_macos.sender import received_sender
     from ipc_backend_macos.shared_memory import Entry, MacosSharedMemory, received_region
 
     if kind == frame.SENDER:
-        return MacosSender(adopt(next(ports)))
+        return received_sender(next(ports))
     if kind == frame.GATED_SENDER:
-        return MacosSender(adopt(next(ports), next(ports)))
+        return received_sender(next(ports), next(ports))
     if kind == frame.RECEIVER:
         return MacosReceiver(next(ports))
     if kind == frame.REGION:

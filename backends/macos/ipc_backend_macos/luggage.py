@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from ipc_backend_macos import frame
 from ipc_backend_macos.destination import receives_elsewhere
 from ipc_backend_macos.mach import MACH_MSG_TYPE_COPY_SEND, MACH_MSG_TYPE_MOVE_RECEIVE
-from ipc_backend_macos.parcel import Kept
 from ipc_backend_macos.receiver import MacosReceiver
 from ipc_backend_macos.sender import MacosSender
 from ipc_backend_macos.shared_memory import MacosSharedMemory
+from ipc_backend_macos.sharing import Shared
 from ipc_core.spi import Attachment, ClosedError, ForeignHandleError, IpcError
 
 
@@ -23,7 +23,7 @@ class Luggage:
         that is in use or attached twice; nothing has changed then."""
         self.records: list[tuple[int, int]] = []
         self.ports: list[bytes] = []
-        self.lenders: list[Kept] = []
+        self.lenders: list[Shared] = []
         self._receivers: list[MacosReceiver] = []
         self._departed: list[tuple[MacosReceiver, int]] = []
         for attachment in attachments:
@@ -50,8 +50,9 @@ class Luggage:
             if isinstance(attachment, MacosSender):
                 self._pack_sender(attachment)
             elif isinstance(attachment, MacosReceiver):
-                name = attachment.depart()
-                self._departed.append((attachment, name))
+                name = attachment.name
+                self._departed.append((attachment, name))  # first: an interrupt may come between
+                attachment.depart()
                 receives_elsewhere(name)
                 self._add(frame.RECEIVER, 0, name, MACH_MSG_TYPE_MOVE_RECEIVE)
             elif isinstance(attachment, MacosSharedMemory):

@@ -14,11 +14,10 @@ import time
 from collections.abc import Sequence
 
 from ipc_backend_macos import attendant, frame, kernel, locking, mach
-from ipc_backend_macos.destination import adopt
 from ipc_backend_macos.receiver import MacosReceiver
 from ipc_backend_macos.receiving import done_with, next_message
 from ipc_backend_macos.rights import release_message
-from ipc_backend_macos.sender import MacosSender
+from ipc_backend_macos.sender import MacosSender, received_sender
 from ipc_core.spi import (
     Attachment,
     Buffer,
@@ -138,7 +137,7 @@ def connect(name: str) -> MacosSender:
         reply = kernel.new_port()
         try:
             _greet(desk, reply, service)
-            return MacosSender(adopt(_answer(reply)))
+            return received_sender(_answer(reply))
         finally:
             kernel.destroy_port(reply)
     finally:

@@ -4,20 +4,12 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Sequence
-from typing import Protocol
 
 from ipc_backend_macos import kernel, mach
 from ipc_backend_macos.frame import descriptors
 from ipc_backend_macos.mach import HEADER, MACH_MSG_PORT_DESCRIPTOR, PORT
 from ipc_backend_macos.rights import release_descriptor, release_right
-
-
-class Kept(Protocol):
-    """The owner of a right that a message borrows."""
-
-    def hold(self) -> None: ...
-
-    def drop(self) -> None: ...
+from ipc_backend_macos.sharing import Shared
 
 
 class Parcel:
@@ -34,7 +26,7 @@ class Parcel:
         self._size = len(message)
         self._buffer = (ctypes.c_char * self._size).from_buffer_copy(message)
         self._codes: list[int] = []
-        self._keeps: Sequence[Kept] = ()
+        self._keeps: Sequence[Shared] = ()
 
     def send(self, options: int = 0) -> int:
         """Send without waiting; return what mach_msg returned."""
@@ -46,17 +38,16 @@ class Parcel:
         """Whether the kernel has the message, and with it all that the message owned."""
         return bool(self._codes) and self._codes[-1] == mach.MACH_MSG_SUCCESS
 
-    def keep(self, lenders: Sequence[Kept]) -> None:
+    def keep(self, lenders: Sequence[Shared]) -> None:
         """See to it that the rights it borrows stay until it is sent."""
-        for lender in lenders:
-            lender.hold()
         self._keeps = lenders
+        for lender in lenders:
+            lender.hold(self)
 
     def settle(self) -> None:
         """It was sent: what it borrowed may go."""
-        keeps, self._keeps = self._keeps, ()
-        for lender in keeps:
-            lender.drop()
+        for lender in self._keeps:
+            lender.drop(self)
 
     def take_back(self) -> list[int]:
         """It was not accepted: give back all that it owns but its receive rights, and return

@@ -129,11 +129,14 @@ class MacosReceiver:
         if self._users:
             raise IpcError("this receiver cannot move: another thread is receiving on it")
 
-    def depart(self) -> int:
-        """Close this handle, and return the right without giving it up. Under LOCK."""
+    @property
+    def name(self) -> int:
+        return self._name
+
+    def depart(self) -> None:
+        """Close this handle without giving the right up. Under LOCK."""
         self._closed = True
-        name, self._name = self._name, 0
-        return name
+        self._name = 0
 
     def departed(self) -> None:
         """The right has gone where it was to go."""

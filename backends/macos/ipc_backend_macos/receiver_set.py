@@ -66,14 +66,16 @@ class MacosReceiverSet:
             receiver.check_idle()
             if id in self._members:
                 raise ValueError(f"the set has a receiver {id} already")
-            name = receiver.depart()
+            name = receiver.name
             try:
+                receiver.depart()
                 self._removed.pop(name, None)
                 self._members[id] = name
                 self._ids[name] = id
                 kernel.move_member(name, self._set)
             except BaseException:
-                del self._members[id], self._ids[name]
+                self._members.pop(id, None)
+                self._ids.pop(name, None)
                 receiver.stay(name)
                 raise
             receiver.departed()

@@ -9,8 +9,8 @@ import time
 from collections.abc import Callable, Sequence
 from typing import ClassVar
 
-from ipc_backend_macos import frame, kernel, locking
-from ipc_backend_macos.destination import Destination
+from ipc_backend_macos import frame, kernel, locking, mach
+from ipc_backend_macos.destination import Destination, adopt
 from ipc_backend_macos.parcel import Parcel
 from ipc_core.spi import Attachment, Buffer, ClosedError, IpcIOError, Kind
 
@@ -23,9 +23,8 @@ class MacosSender:
 
     kind: ClassVar[Kind] = Kind.SENDER
 
-    def __init__(self, destination: Destination) -> None:
-        """Take over one hold on the destination."""
-        self._destination: Destination | None = destination
+    def __init__(self) -> None:
+        self._destination: Destination | None = None
         self._waiting: list[threading.Lock] = []
 
     @property
@@ -54,13 +53,13 @@ class MacosSender:
             return
         if length > _LARGEST:
             raise IpcIOError(errno.EMSGSIZE, "a message cannot have 4 GiB or more")
-        address = kernel.allocate_memory(length)
-        owned = [address]
+        owned: list[int] = []
         try:
-            _copy(buffers, address)
+            owned.append(kernel.allocate_memory(length))
+            _copy(buffers, owned[0])
             self._post((), length, owned, attachments)
         finally:
-            if owned:
+            for address in owned:
                 kernel.release_memory(address, length)
 
     def _post(
@@ -92,25 +91,25 @@ class MacosSender:
                     )
                 )
                 destination.post(parcel, luggage.lenders)
-            except BaseException:
+            finally:
                 if parcel is None:
                     luggage.stay()
-                elif parcel.accepted or parcel in destination.held:
-                    luggage.sent()
                 else:
-                    luggage.come_back(parcel.take_back())
-                raise
-            finally:
-                if parcel is not None and region:
-                    region.clear()  # the parcel owns it
-            luggage.sent()
+                    if region:
+                        region.clear()  # the parcel owns it
+                    if parcel.accepted or parcel in destination.held:
+                        luggage.sent()
+                    else:
+                        luggage.come_back(parcel.take_back())
 
     def clone(self) -> MacosSender:
         """See OsIpcSender.clone; clones share one right."""
         with locking.LOCK:
+            copy = MacosSender()
             destination = self.destination
-            destination.hold()
-            return MacosSender(destination)
+            destination.hold(copy)
+            copy._destination = destination
+            return copy
 
     def wait_closed(self, timeout: float | None) -> bool:
         """See OsIpcSender.wait_closed."""
@@ -144,11 +143,19 @@ class MacosSender:
                 for alarm in self._waiting:
                     _waker(alarm)()
                 if not destination.forked:
-                    destination.drop()
+                    destination.drop(self)
 
     def __del__(self) -> None:
         if self._destination is not None:
             self.close()
+
+
+def received_sender(name: int, gate: int = mach.MACH_PORT_NULL) -> MacosSender:
+    """The sender for a send right, which it takes over with that for a gate."""
+    sender = MacosSender()
+    with locking.LOCK:
+        sender._destination = adopt(name, sender, gate)
+    return sender
 
 
 def _copy(buffers: Sequence[Buffer], address: int) -> None:

@@ -12,19 +12,20 @@ import weakref
 from typing import Any, ClassVar
 
 from ipc_backend_macos import kernel, locking
+from ipc_backend_macos.sharing import Shared
 from ipc_core.spi import Buffer, ClosedError, DecodeError, IpcIOError, Kind, mend_after_fork
 
 
-class Entry:
+class Entry(Shared):
     """The memory, mapped here, and the right that stands for it; shared by all handles here.
 
     Without a byte there is neither. Views keep the mapping, handles the right.
     """
 
     def __init__(self, name: int, size: int) -> None:
+        super().__init__()
         self.name = name
         self.size = size
-        self._uses = 0
         if not size:
             self._bytes: Any = bytearray()
             return
@@ -36,14 +37,9 @@ class Entry:
     def view(self) -> memoryview:
         return memoryview(self._bytes).cast("B")
 
-    def hold(self) -> None:
-        self._uses += 1
-
-    def drop(self) -> None:
-        self._uses -= 1
-        if not self._uses and self.name:
-            kernel.release_send(self.name)
-            self.name = 0
+    def unused(self) -> None:
+        name, self.name = self.name, 0
+        kernel.release_send(name)
 
     def after_fork(self) -> None:
         self.name = 0
@@ -63,7 +59,7 @@ class MacosSharedMemory:
 
     def __init__(self, entry: Entry) -> None:
         with locking.LOCK:
-            entry.hold()
+            entry.hold(self)
             self._entry: Entry | None = entry
 
     @property
@@ -90,7 +86,7 @@ class MacosSharedMemory:
         with locking.LOCK:
             entry, self._entry = self._entry, None
             if entry is not None:
-                entry.drop()
+                entry.drop(self)
 
     def __del__(self) -> None:
         if getattr(self, "_entry", None) is not None:

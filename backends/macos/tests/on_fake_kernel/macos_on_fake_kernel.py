@@ -111,10 +111,10 @@ def _ask(op: int, argument: int, payload: bytes = b"") -> dict[str, Any]:
     return found
 
 
-def unaccounted() -> str:
+def unaccounted(wanted: str = "", patience: float = 2) -> str:
     """What this process has in the fake kernel that no object of the backend answers for, or that
-    one answers for in vain; empty when both agree, maybe after a moment."""
-    deadline = time.monotonic() + 2
+    one answers for in vain; `wanted`, empty when both agree, may take a moment to be reached."""
+    deadline = time.monotonic() + patience
     while True:
         with locking.LOCK:
             real = report()
@@ -130,7 +130,7 @@ def unaccounted() -> str:
         ]
         if real["regions"] != _mapped():
             problems.append(f"the kernel has {real['regions']} regions, we have {_mapped()}")
-        if not problems or time.monotonic() > deadline:
+        if "; ".join(problems) == wanted or time.monotonic() > deadline:
             return "; ".join(problems)
         time.sleep(0.01)
 
@@ -152,7 +152,7 @@ def _owned() -> dict[int, tuple[bool, bool, int, int]]:
         sends[name] += 1
     for name, gate in destination._own_gates.items():
         sends[name] += 1
-        if gate._shut:
+        if gate.shut:
             receives.add(name)
     for name, waiting in destination._closed_gates.items():
         sends[name] += len(waiting)
