@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from ipc_backend_macos import destination
+from ipc_backend_macos import destination, mach
 
 import ipc_core
 from ipc_core.testing.bag import Bag
@@ -22,13 +22,15 @@ MODULES = (
     "ipc_backend_macos.destination",
     "ipc_backend_macos.parcel",
 )
-FULL = 1024
+FULL = 8
+"""Messages; the queues of these tests are short, so that a test of every line is."""
 
 
 @pytest.fixture(scope="module")
 def macos() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sys, "path", [str(FOLDER), *sys.path])
+        patch.setattr(mach, "MACH_PORT_QLIMIT_LARGE", FULL)
         import macos_on_fake_kernel
 
         macos_on_fake_kernel.set_up()
