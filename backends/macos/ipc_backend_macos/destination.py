@@ -113,6 +113,10 @@ class Destination(Shared):
         self._have_flushed()
         self.held.append(parcel)
 
+    def holds(self, parcel: Parcel) -> bool:
+        """Whether it took this one over; it looks at the latest first."""
+        return any(item is parcel for item in reversed(self.held))
+
     def _have_flushed(self) -> None:
         """See to it that somebody flushes what is about to be held."""
         if self.name in receivers_here or self._expected:

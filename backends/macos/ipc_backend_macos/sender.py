@@ -97,7 +97,7 @@ class MacosSender:
                 else:
                     if region:
                         region.clear()  # the parcel owns it
-                    if parcel.accepted or parcel in destination.held:
+                    if parcel.accepted or destination.holds(parcel):
                         luggage.sent()
                     else:
                         luggage.come_back(parcel.take_back())
