@@ -20,7 +20,7 @@ def show_backends() -> int:
             plugin.name,
             f"{plugin.distribution} {plugin.version}",
             _capabilities(plugin.backend),
-            "yes" if plugin.reason is None else f"no: {plugin.reason}",
+            _usable(plugin),
         )
     console = _console()
     console.print(table)
@@ -54,6 +54,12 @@ def show_limits() -> int:
 
 def _console() -> Console:
     return Console(markup=False, highlight=False, soft_wrap=True)
+
+
+def _usable(plugin: plugins.Installed) -> str:
+    text = "yes" if plugin.reason is None else f"no: {plugin.reason}"
+    remark = plugin.backend and plugin.backend.remark
+    return f"{text} ({remark})" if remark else text
 
 
 def _capabilities(backend: Backend | None) -> str:

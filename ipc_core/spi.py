@@ -218,13 +218,15 @@ class Backend:
     """A transport. Derive from it, so that methods added later have a default.
 
     `size_hints` are payload sizes in bytes at which the backend changes its method; the
-    conformance kit tests around each.
+    conformance kit tests around each. `remark` is what whoever chooses a backend should know of
+    this one, in a few words, for `ipc-core backends`.
     """
 
     spi_version: ClassVar[int] = SPI_VERSION
     name: ClassVar[str]
     capabilities: ClassVar[Capability]
     size_hints: ClassVar[tuple[int, ...]] = ()
+    remark: ClassVar[str | None] = None
 
     def unavailable_reason(self) -> str | None:
         """Why this backend cannot work here, as a sentence; None when it can. Never raises."""

@@ -1,0 +1,54 @@
+"""What a message in memory owns, given back."""
+
+from __future__ import annotations
+
+import ctypes
+from typing import Any
+
+from ipc_backend_macos import frame, kernel, mach
+from ipc_backend_macos.mach import (
+    GUARDED,
+    HEADER,
+    MACH_MSG_OOL_PORTS_DESCRIPTOR,
+    MACH_MSG_PORT_DESCRIPTOR,
+    OOL,
+    PORT,
+)
+
+
+def release_right(name: int, disposition: int) -> None:
+    """Give back a right that came with this disposition. Others are only borrowed."""
+    if name in (mach.MACH_PORT_NULL, mach.MACH_PORT_DEAD):
+        return
+    if disposition == mach.MACH_MSG_TYPE_MOVE_RECEIVE:
+        kernel.destroy_port(name)
+    elif disposition in (mach.MACH_MSG_TYPE_MOVE_SEND, mach.MACH_MSG_TYPE_MOVE_SEND_ONCE):
+        kernel.release_send(name)
+
+
+def release_message(message: memoryview) -> None:
+    """Give back every right and all memory of a message that was received, or that the kernel
+    returned from a send that failed, in any form that it accepts."""
+    bits, _, remote, _, voucher, _ = HEADER.unpack_from(message)
+    release_right(remote, bits & 0x1F)
+    release_right(voucher, bits >> mach.MACH_MSGH_BITS_VOUCHER_SHIFT & 0x1F)
+    for kind, offset in frame.descriptors(message):
+        release_descriptor(message, kind, offset)
+
+
+def release_descriptor(message: memoryview, kind: int, offset: int) -> None:
+    if kind == MACH_MSG_PORT_DESCRIPTOR:
+        name, _, _, disposition, _ = PORT.unpack_from(message, offset)
+        release_right(name, disposition)
+    elif kind == mach.MACH_MSG_GUARDED_PORT_DESCRIPTOR:
+        _, _, disposition, _, name = GUARDED.unpack_from(message, offset)
+        release_right(name, disposition)
+    else:
+        address, _, _, disposition, _, size = OOL.unpack_from(message, offset)
+        if kind == MACH_MSG_OOL_PORTS_DESCRIPTOR:
+            names: Any = (ctypes.c_uint32 * size).from_address(address) if size else ()
+            for name in names:
+                release_right(name, disposition)
+            size *= 4
+        if address and size:
+            kernel.release_memory(address, size)
