@@ -77,6 +77,7 @@ class WindowsReceiverSet(Exclusive):
                 with self._changing:
                     self._check_open()
                     win32.ResetEvent(self._nudge.value)
+                    self._check_open()  # closed before the reset, which took its nudge
                     results = self._serve(limit)
                     woken, self._woken = self._woken, False
                     if results or woken or deadline.passed():

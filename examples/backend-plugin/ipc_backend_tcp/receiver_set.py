@@ -18,6 +18,7 @@ from ipc_core.spi import (
     Disconnected,
     Empty,
     ForeignHandleError,
+    IpcError,
     IpcIOError,
     OsIpcReceiver,
     SerDeError,
@@ -53,6 +54,8 @@ class TcpReceiverSet:
         if not isinstance(receiver, TcpReceiver):
             raise ForeignHandleError(f"the tcp backend cannot select a {type(receiver).__name__}")
         receiver.check_open()
+        if receiver.line.lock.locked():
+            raise IpcError("another thread is receiving on this receiver")
         with self._changing:
             self._check_open()
             self._members[id] = receiver

@@ -56,7 +56,7 @@ class TestSignals:
         """I34: Ctrl-C ends a wait within a second, and the next wait gets what comes."""
         assert children.start(programs.interrupt, what).wait(BOUND) == 0
 
-    @requires(Capability.CROSS_PROCESS)
+    @requires(Capability.CROSS_PROCESS, Capability.OUTLIVES_SENDER)
     def test_interrupted_sender_loses_nothing(self, bag: Bag, children: Children) -> None:
         """I34: a send that is interrupted has sent its message, or nothing of it."""
         child, (_, rx) = meet(bag, children, programs.send_hammered)
