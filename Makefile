@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 export PIP_CONSTRAINT := $(CURDIR)/.ci/constraints.txt
 
-.PHONY: demo test quick test-wasm test-windows lint bench faults soak fuzz clean
+.PHONY: demo test quick test-macos test-wasm test-windows lint bench faults soak fuzz clean
 
 demo: $(VENV)/installed
 	$(BIN)/ipc-core demo $(ARGS)
@@ -18,6 +18,10 @@ else
 	TOX_SKIP_ENV='speed' $(BIN)/tox run-parallel --parallel 2 --parallel-no-spinner
 	$(BIN)/tox run -e speed
 endif
+
+# On a fake of the Mach kernel.
+test-macos: $(VENV)/installed
+	$(BIN)/tox run -e macos $(ARGS)
 
 # On a Windows Python under Wine; installs Wine if there is none.
 test-windows:
