@@ -186,7 +186,10 @@ def test_a_client_can_leave_without_a_message(backend: InprocessBackend) -> None
 
 def test_what_it_can_do(backend: InprocessBackend) -> None:
     assert backend.capabilities == (
-        Capability.UNBOUNDED | Capability.PROMPT_DISCONNECT | Capability.SHARED_MEMORY
+        Capability.UNBOUNDED
+        | Capability.PROMPT_DISCONNECT
+        | Capability.SHARED_MEMORY
+        | Capability.FREES_RINGS
     )
     with pytest.raises(NotSupportedError):
         backend.channel(1)
