@@ -170,17 +170,25 @@ class MacosReceiver:
 def take(name: int, message: memoryview) -> tuple[Buffer, Sequence[Attachment]] | None:
     """Claim what a port has received, with its trailer; None for a note that has done its work.
 
-    Raises Disconnected for the note of the channel's end, which it puts back, so that the end
+    Raises Disconnected for the note of the channel's end, and asks for another, so that the end
     stays to be found; DecodeError for what is not a message.
     """
     bits, size, _, _, _, id = mach.HEADER.unpack_from(message)
     if frame.is_note(bits):
         done_with(message)
-        if id in (mach.MACH_NOTIFY_NO_SENDERS, frame.END_ID):
-            nudge(name, frame.END_ID)
+        if id == mach.MACH_NOTIFY_NO_SENDERS:
+            _ask_for_end(name)
             raise Disconnected("every sender is gone")
         return None
     return incoming.claim(message, size)
+
+
+def _ask_for_end(name: int) -> None:
+    """Have the kernel tell the end again. It does so at once, and only if it is true of the port
+    that has the name now: a receiver that left a set may be gone, or in another process."""
+    with locking.LOCK:
+        if name in receivers_here:
+            kernel.notify(name, mach.MACH_NOTIFY_NO_SENDERS, name)
 
 
 def nudge(name: int, id: int) -> None:

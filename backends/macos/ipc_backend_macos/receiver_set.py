@@ -25,13 +25,15 @@ from ipc_core.spi import (
 
 Result = tuple[int, Union[Buffer, SerDeError, IpcIOError, None], Sequence[Attachment]]
 
-_REMEMBERED = 64
+_REMEMBERED = 1024
+"""Departures while threads select; none of them has a message in hand for as long as that."""
 
 
 class MacosReceiverSet:
     """See OsIpcReceiverSet. The kernel serves the members in turn.
 
-    One more member is an alarm, for `wake` and `close`.
+    One more member is an alarm, for `wake` and `close`. A thread that selects may have received a
+    message whose member leaves before the thread has looked at it.
     """
 
     def __init__(self) -> None:
@@ -40,8 +42,8 @@ class MacosReceiverSet:
         self._ready: int | None = None
         self._ids: dict[int, int] = {}
         self._members: dict[int, int] = {}
-        # A thread that selects may have received a message just before its member was removed.
-        self._removed: dict[int, int] = {}
+        self._left: dict[int, int] = {}
+        self._departures = 0
         port_set = kernel.new_port_set()
         try:
             alarm = kernel.new_port()
@@ -69,7 +71,7 @@ class MacosReceiverSet:
             name = receiver.name
             try:
                 receiver.depart()
-                self._removed.pop(name, None)
+                self._left.pop(name, None)
                 self._members[id] = name
                 self._ids[name] = id
                 kernel.move_member(name, self._set)
@@ -87,14 +89,16 @@ class MacosReceiverSet:
             self._check_open()
             name = self._members[id]
             kernel.move_member(name, mach.MACH_PORT_NULL)
-            self._forget(id)
-            self._removed[name] = id
-            if len(self._removed) > _REMEMBERED:
-                del self._removed[next(iter(self._removed))]
+            self._forget(id, name)
+            self._departures += 1
             return MacosReceiver(name, arrived=False)
 
-    def _forget(self, id: int) -> None:
-        del self._ids[self._members.pop(id)]
+    def _forget(self, id: int, name: int) -> None:
+        del self._ids[name], self._members[id]
+        if self._users:
+            self._left[name] = id
+            if len(self._left) > _REMEMBERED:
+                del self._left[next(iter(self._left))]
 
     def select(self, timeout: float | None, limit: int = 64) -> list[Result]:
         """See OsIpcReceiverSet.select."""
@@ -106,53 +110,59 @@ class MacosReceiverSet:
                 self._check_open()
                 self._users += 1
                 entered = True
-            while len(results) < limit:
+            while len(results) < limit and not self._closed:
+                departures = self._departures
                 message = next_message(self._set, 0 if results else deadline)
                 if message is not None:
-                    if self._serve(message, results):
+                    if self._serve(message, departures, results):
                         break
                 elif results or (deadline is not None and time.monotonic() >= deadline):
                     break
-                self._check_open_or(results)
+            if not results:
+                self._check_open()
             return results
         finally:
             if entered:
                 self._leave()
 
-    def _serve(self, message: memoryview, results: list[Result]) -> bool:
-        """Add what a message means to the results; return whether it was an alarm."""
+    def _serve(self, message: memoryview, departures: int, results: list[Result]) -> bool:
+        """Add what a message means to the results; return whether it was an alarm. `departures`
+        is how many there had been before it was received."""
         name = mach.HEADER.unpack_from(message)[3]
         if name == self._alarm:
             done_with(message)
             self._woken = False
-            self._check_open_or(results)
             return True
+        with locking.LOCK:
+            id = self._ids.get(name, self._left.get(name, -1))
         received_from(name)
-        id = self._ids.get(name, self._removed.get(name, -1))
         try:
             received = take(name, message)
             if received is not None:
                 results.append((id, *received))
         except Disconnected:
-            self._end(id, name, results)
+            self._end(id, name, departures, results)
         except (SerDeError, IpcIOError) as error:
             results.append((id, error, ()))
         return False
 
-    def _end(self, id: int, name: int, results: list[Result]) -> None:
+    def _end(self, id: int, name: int, departures: int, results: list[Result]) -> None:
         with locking.LOCK:
-            if self._ids.get(name) != id:
-                return  # removed meanwhile; the note is back in its queue
-            self._forget(id)
+            if self._closed or self._departures != departures or name not in self._ids:
+                return  # the name may mean another port by now; if it ended, it says so again
+            self._forget(id, name)
             kernel.destroy_port(name)
             receiver_is_gone(name)
+            self._departures += 1
             results.append((id, None, ()))
 
     def _leave(self) -> None:
         with locking.LOCK:
             self._users -= 1
-            if self._closed and not self._users:
-                self._release()
+            if not self._users:
+                self._left.clear()
+                if self._closed:
+                    self._release()
 
     def wake(self) -> None:
         """See OsIpcReceiverSet.wake."""
@@ -170,22 +180,23 @@ class MacosReceiverSet:
             return self._ready
 
     def close(self) -> None:
-        """See OsIpcReceiverSet.close."""
+        """See OsIpcReceiverSet.close. The members go with the last thread that selects, so that
+        no name comes to mean something else under it."""
         with locking.LOCK:
             if self._closed:
                 return
             self._closed = True
-            while self._ids:
-                name, _ = self._ids.popitem()
-                kernel.destroy_port(name)
-                receiver_is_gone(name)
-            self._members.clear()
             if not self._users:
                 self._release()
             for _ in range(self._users):
                 nudge(self._alarm, frame.NUDGE_ID)
 
     def _release(self) -> None:
+        while self._ids:
+            name, _ = self._ids.popitem()
+            kernel.destroy_port(name)
+            receiver_is_gone(name)
+        self._members.clear()
         port_set, self._set = self._set, 0
         alarm, self._alarm = self._alarm, 0
         ready, self._ready = self._ready, None
@@ -199,16 +210,13 @@ class MacosReceiverSet:
         if self._closed:
             raise ClosedError("this receiver set is closed")
 
-    def _check_open_or(self, results: list[Result]) -> None:
-        if not results:
-            self._check_open()
-
     def after_fork(self) -> None:
         self._closed = True
         self._set = self._alarm = self._users = 0
         self._ready = None  # a kqueue is not inherited
         self._ids.clear()
         self._members.clear()
+        self._left.clear()
 
     def __del__(self) -> None:
         if self._set:

@@ -81,16 +81,15 @@ def test_meeting() -> None:
     )  # fmt: skip
 
 
-def test_notes() -> None:
-    for id, last in ((frame.NUDGE_ID, "05637069"), (frame.END_ID, "06637069")):
-        assert frame.to_myself(0x103, id) == bytes.fromhex(
-            "15000000" "18000000" "03010000" "00000000" "00000000" + last
-        )  # fmt: skip
+def test_nudge() -> None:
+    assert frame.to_myself(0x103, frame.NUDGE_ID) == bytes.fromhex(
+        "15000000" "18000000" "03010000" "00000000" "00000000" "05637069"
+    )  # fmt: skip
 
 
 def test_reminder() -> None:
     assert frame.reminder(0x103, 0x203) == bytes.fromhex(
-        "15000000" "1c000000" "03010000" "00000000" "00000000" "07637069" "03020000"
+        "15000000" "1c000000" "03010000" "00000000" "00000000" "06637069" "03020000"
     )  # fmt: skip
 
 

@@ -272,7 +272,7 @@ def test_strange_descriptors_and_headers() -> None:
             assert claimed(forged.bytes(rest), forged) is None
 
 
-@pytest.mark.parametrize("id", [0, mach.MACH_NOTIFY_NO_SENDERS, frame.END_ID, frame.HELLO_ID])
+@pytest.mark.parametrize("id", [0, mach.MACH_NOTIFY_NO_SENDERS, frame.NUDGE_ID, frame.HELLO_ID])
 def test_ids_of_others(id: int) -> None:
     """A peer's message with the id of a notification is no notification."""
     forged = Forged()
