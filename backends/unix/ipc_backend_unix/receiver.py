@@ -281,6 +281,8 @@ class UnixReceiver(Exclusive):
             raise IpcError("a message cannot carry one receiver twice")
         try:
             self._lent = True
+            if self._closed:  # before it could see that this is lent, it may have been shut down
+                raise ClosedError("this receiver is closed")
             fds, number = [self.socket.fileno()], self._noticed
             if self._log is not None:
                 number += self._log.offset << _NOTICE_BITS

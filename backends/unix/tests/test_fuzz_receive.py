@@ -17,6 +17,10 @@ from hostile_peer import bounded
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from ipc_core.testing.marks import drops
+
+pytestmark = drops
+
 
 @pytest.fixture(scope="module")
 def target() -> Iterator[Target]:
