@@ -99,7 +99,9 @@ class Account:
     def _add_channel(self, row: int) -> None:
         self.channels += 1
         if not self._words[row * _WORDS + 1] and not self._died_with_its_receiver(row):
-            self.violations.append(f"channel {row} was never disconnected")
+            self.violations.append(
+                f"channel {row} was never disconnected: {self._whereabouts(row)}"
+            )
 
     def _add_flow(self, row: int) -> None:
         _, channel, sent, received, *_ = self._words[row * _WORDS : (row + 1) * _WORDS]
@@ -123,6 +125,19 @@ class Account:
             return True
         carrier = self._words[flow * _WORDS + 1]
         return not self._words[carrier * _WORDS + 1] and self._died_with_its_receiver(carrier)
+
+    def _whereabouts(self, channel: int) -> str:
+        """Who had the receiver last, or in which message of which flow it was."""
+        _, _, holder, flow, number, _ = self._words[channel * _WORDS : (channel + 1) * _WORDS]
+        rows = self._ledger.rows
+        text = f"made by process {channel // rows}, last held by {holder - 1}"
+        if flow:
+            carrier = self._words[flow * _WORDS + 1]
+            text += (
+                f", in message {number} of flow {flow}, of which {self._ledger.sent(flow)} were "
+                f"sent and {self._ledger.received(flow)} received, over channel {carrier}"
+            )
+        return f"{text}; killed: {sorted(self._killed)}"
 
     def _sender_was_killed(self, flow: int) -> bool:
         return flow // self._ledger.rows in self._killed
