@@ -72,11 +72,8 @@ def pass_receiver(worker: Worker) -> None:
         rx, channel = worker.direct.pop(worker.random.randrange(len(worker.direct)))
     elif len(worker.members) > 1:
         id = worker.random.choice([id for id in worker.members if id])  # 0 is the inbox
+        rx = worker.set.remove(id)
         channel = worker.members.pop(id)
-        try:
-            rx = worker.set.remove(id)
-        except KeyError:
-            return
     else:
         return
     if not worker.say(worker.random.choice(inboxes), 0, [("receiver", rx, channel)]):
