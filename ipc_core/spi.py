@@ -117,13 +117,38 @@ class OsIpcSender(Protocol):
         """Release this handle. Closing twice does nothing."""
 
 
+class PeerMemory(Protocol):
+    """A payload in memory that its sender can still write. Used once: copied, or mapped.
+
+    Dropping it, after `read` or with the last view of a `map`, tells the sender that the memory is
+    free. A backend that has no such memory returns a Buffer from `recv` instead.
+    """
+
+    def __len__(self) -> int: ...
+
+    def read(self) -> bytes:
+        """Copy the payload: for readers that the sender must not be able to deceive.
+
+        Raises DecodeError for memory that does not hold the payload.
+        """
+
+    def map(self) -> memoryview:
+        """The payload without a copy, writable, and what is written is seen here only.
+
+        The view is valid as long as it lives, whatever the sender does, but a dishonest sender
+        can change what was not yet written here. Where that cannot be had it is a copy. Raises
+        what `read` raises, and MemoryError or IpcIOError when the system refuses.
+        """
+
+
 class OsIpcReceiver(Protocol):
     """The receiving end. Each message goes to exactly one caller of `recv`."""
 
     kind: ClassVar[Kind] = Kind.RECEIVER
 
-    def recv(self, timeout: float | None) -> tuple[Buffer, Sequence[Attachment]]:
-        """Return the next message; the caller owns the buffer and the attachments.
+    def recv(self, timeout: float | None) -> tuple[Payload, Sequence[Attachment]]:
+        """Return the next message; the caller owns the payload and the attachments. A payload that
+        is a writable buffer (bytearray, memoryview) is the caller's alone.
 
         Raises Empty when nothing arrives in time, Disconnected when the queue is empty and
         every sender is gone, DecodeError for a message that is not well-formed (the next call
@@ -155,7 +180,7 @@ class OsIpcReceiverSet(Protocol):
 
     def select(
         self, timeout: float | None, limit: int = 64
-    ) -> Sequence[tuple[int, Buffer | SerDeError | IpcIOError | None, Sequence[Attachment]]]:
+    ) -> Sequence[tuple[int, Payload | SerDeError | IpcIOError | None, Sequence[Attachment]]]:
         """Wait for messages and closed channels; return up to `limit` of them as (id, data,
         attachments).
 
@@ -179,7 +204,7 @@ class OsIpcOneShotServer(Protocol):
 
     name: str
 
-    def accept(self, timeout: float | None) -> tuple[OsIpcReceiver, Buffer, Sequence[Attachment]]:
+    def accept(self, timeout: float | None) -> tuple[OsIpcReceiver, Payload, Sequence[Attachment]]:
         """Wait for the client and its first message; return the receiver and that message.
 
         Raises Empty when `timeout` passes (accept may be called again), Disconnected when the
@@ -212,6 +237,8 @@ Finding = tuple[str, str, Union[str, None]]
 """A limit, what it is here, and what to do about it; None where it is high enough."""
 
 Attachment = Union[OsIpcSender, OsIpcReceiver, OsIpcSharedMemory]
+
+Payload = Union[Buffer, PeerMemory]
 
 
 class Backend:
@@ -333,6 +360,8 @@ __all__ = [
     "OsIpcReceiverSet",
     "OsIpcSender",
     "OsIpcSharedMemory",
+    "Payload",
+    "PeerMemory",
     "SerDeError",
     "hookimpl",
     "mend_after_fork",
