@@ -9,16 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from ipc_core.channel import (
-    IpcBytesReceiver,
-    IpcBytesSender,
-    IpcReceiver,
-    IpcSender,
-    OpaqueIpcReceiver,
-    OpaqueIpcSender,
-    bytes_channel,
-    channel,
-)
+from ipc_core.channel import bytes_channel, channel
 from ipc_core.errors import (
     BrokenChannelError,
     ClosedError,
@@ -35,7 +26,9 @@ from ipc_core.errors import (
     NotSupportedError,
     SerDeError,
 )
+from ipc_core.receiver import IpcBytesReceiver, IpcReceiver, OpaqueIpcReceiver
 from ipc_core.registry import set_default_backend, use_backend
+from ipc_core.sender import IpcBytesSender, IpcSender, OpaqueIpcSender
 
 if TYPE_CHECKING:
     from ipc_core.aio import IpcStream

@@ -16,7 +16,7 @@ except ImportError as error:
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-    from ipc_core.channel import _ReceiverEnd
+    from ipc_core.receiver import _ReceiverEnd
 
 T_co = TypeVar("T_co", covariant=True)
 

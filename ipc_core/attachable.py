@@ -67,6 +67,14 @@ class Attachable:
     def _sent(self) -> None:
         """The message that carries this object was accepted."""
 
+    def _details(self) -> tuple[Any, ...]:
+        """What the constructor takes after the handle and the backend, where that matters."""
+        return ()
+
+    def _like(self, handle: Any) -> Self:
+        """Another object like this one, for a handle of the same kind."""
+        return type(self)(handle, self._backend, *self._details())
+
     def __reduce__(self) -> tuple[Any, ...]:
         self._owned()
         slot = attach(self)
@@ -74,11 +82,19 @@ class Attachable:
             from ipc_core.spawning import hand_over
 
             return hand_over(self)
-        return __newobj__, (type(self),), slot
+        details = self._details()
+        return __newobj__, (type(self),), (slot, *details) if details else slot
 
-    def __setstate__(self, slot: int) -> None:
+    def __setstate__(self, state: int | tuple[Any, ...]) -> None:
+        if isinstance(state, tuple):
+            self._redeem(*state)
+        else:
+            self._redeem(state)
+
+    def _redeem(self, slot: int, *details: Any) -> None:
+        """Become what a slot of the message that is being decoded refers to."""
         handle, backend = take(slot, self._kind, self)
-        self.__init__(handle, backend)  # type: ignore[misc]
+        self.__init__(handle, backend, *details)  # type: ignore[misc]
 
     def __enter__(self) -> Self:
         return self

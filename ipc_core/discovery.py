@@ -1,4 +1,4 @@
-"""The entry points of backends, read on two routes that agree.
+"""The entry points of backends and codecs, read on two routes that agree.
 
 Starting a child must be quick, and `importlib.metadata` costs several times what Python itself
 does. So one backend is looked up by scanning `entry_points.txt` files; everything that lists or
@@ -19,26 +19,29 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 
-_references: dict[str, str] = {}
+_references: dict[tuple[str, str], str] = {}
 
 
-def entry(name: str) -> str | None:
+def entry(name: str, group: str = BACKENDS_GROUP) -> str | None:
     """The object reference, `module` or `module:attribute`, registered under `name`."""
-    reference = _references.get(name) or _find(name)
+    key = group, name
+    reference = _references.get(key) or _find(name, group)
     if reference:
-        _references[name] = reference
+        _references[key] = reference
     return reference
 
 
-def _find(name: str) -> str | None:
+def _find(name: str, group: str) -> str | None:
     # Eggs, zip files and import hooks are for importlib.metadata to find.
-    return _scan(name) or next((p.value for p in entry_points() if p.name == name), None)
+    return _scan(name, group) or next(
+        (point.value for point in entry_points(group) if point.name == name), None
+    )
 
 
-def _scan(name: str) -> str | None:
+def _scan(name: str, group: str) -> str | None:
     for folder in sys.path:
         for text in _entry_point_files(folder or "."):
-            section = text.partition(f"[{BACKENDS_GROUP}]")[2].partition("\n[")[0]
+            section = text.partition(f"[{group}]")[2].partition("\n[")[0]
             for line in section.splitlines():
                 key, equals, value = line.partition("=")
                 if equals and key.strip() == name:
@@ -46,9 +49,18 @@ def _scan(name: str) -> str | None:
     return None
 
 
-def names() -> list[str]:
+def names(group: str = BACKENDS_GROUP) -> list[str]:
     """Every registered name."""
-    return sorted({point.name for point in entry_points()})
+    return sorted({point.name for point in entry_points(group)})
+
+
+def resolve(reference: str) -> Any:
+    """Import what an object reference says."""
+    module, _, attributes = reference.partition(":")
+    found: Any = importlib.import_module(module)
+    for attribute in attributes.split(".") if attributes else ():
+        found = getattr(found, attribute)
+    return found
 
 
 def load(name: str) -> Backend:
@@ -60,11 +72,7 @@ def load(name: str) -> Backend:
     if reference is None:
         raise NoBackendError(f"it is not installed; try: pip install ipc-backend-{name}")
     try:
-        module, _, attribute = reference.partition(":")
-        plugin = importlib.import_module(module)
-        if attribute:
-            plugin = getattr(plugin, attribute)
-        return checked(getattr(plugin, HOOK)(), name)
+        return checked(getattr(resolve(reference), HOOK)(), name)
     except NoBackendError:
         raise
     except Exception as error:
@@ -97,10 +105,10 @@ def _entry_point_files(folder: str) -> Iterator[str]:
             continue
 
 
-def entry_points() -> Any:
-    """Every entry point of the backends' group."""
+def entry_points(group: str = BACKENDS_GROUP) -> Any:
+    """Every entry point of a group."""
     if sys.version_info >= (3, 12):
         from importlib import metadata
     else:
         import importlib_metadata as metadata
-    return metadata.entry_points(group=BACKENDS_GROUP)
+    return metadata.entry_points(group=group)

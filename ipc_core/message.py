@@ -15,15 +15,20 @@ from ipc_core.spi import (
     Attachment,
     Backend,
     Buffer,
-    Codec,
     DecodeError,
     EncodeError,
     IpcError,
+    IpcIOError,
     Kind,
+    Payload,
 )
 
 if TYPE_CHECKING:
     from ipc_core.attachable import Attachable
+    from ipc_core.formats import Format
+
+
+Buffers = (bytes, bytearray, memoryview)
 
 
 class _Calls:
@@ -72,29 +77,44 @@ class Inbox:
         close_all(a for a in self._attachments if a is not None)
 
 
-def encode(codec: Codec, obj: object) -> tuple[Buffer | Sequence[Buffer], list[Attachable]]:
+def encode(format: Format, obj: object) -> tuple[Buffer | Sequence[Buffer], list[Attachable]]:
     """Return the payload and the endpoints it refers to, by slot.
 
-    Raises EncodeError, with the cause, for an object that the codec cannot carry.
+    Raises EncodeError, with the cause, for an object that the codec cannot carry, or that is too
+    large for the channel.
     """
     calls = _thread.calls
     outer = calls.encoding
     embedded: list[Attachable] = []
     try:
         calls.encoding = embedded
-        return codec.encode(obj, embedded), embedded
+        data = format.encode(obj)
     except (IpcError, MemoryError):
         raise  # of an endpoint that is closed or moved, or of a send inside
     except Exception as error:
         raise EncodeError(f"cannot encode {type(obj).__qualname__}: {error}") from error
     finally:
         calls.encoding = outer
+    if format.max_message is not None:
+        size = len(data) if isinstance(data, Buffers) else sum(map(len, data))
+        if size > format.max_message:
+            raise EncodeError(too_large(size, format.max_message))
+    return data, embedded
 
 
-def decode(codec: Codec, backend: Backend, data: Buffer, attachments: Sequence[Attachment]) -> Any:
+def start_over() -> None:
+    """Forget the endpoints met so far; for a codec that begins its message again."""
+    embedded = _thread.calls.encoding
+    if embedded is not None:
+        embedded.clear()
+
+
+def decode(
+    format: Format, backend: Backend, payload: Payload, attachments: Sequence[Attachment]
+) -> Any:
     """Rebuild the object and its endpoints; attachments it does not use are closed.
 
-    Raises DecodeError, with the cause, for bytes that are not a message.
+    Raises DecodeError, with the cause, for bytes that are not a message, or too many of them.
     """
     calls = _thread.calls
     outer = calls.decoding
@@ -102,13 +122,15 @@ def decode(codec: Codec, backend: Backend, data: Buffer, attachments: Sequence[A
     decoded = False
     try:
         calls.decoding = inbox
-        obj = codec.decode(data)
+        if format.max_message is not None and len(payload) > format.max_message:
+            raise DecodeError(too_large(len(payload), format.max_message))
+        obj = format.decode(payload if type(payload) is bytes else _buffer(format, payload))
         decoded = True
         return obj
-    except (DecodeError, MemoryError):
+    except (DecodeError, IpcIOError, MemoryError):
         raise
     except Exception as error:
-        raise DecodeError(f"cannot decode a message of {len(data)} bytes: {error}") from error
+        raise DecodeError(f"cannot decode a message of {len(payload)} bytes: {error}") from error
     finally:
         calls.decoding = outer
         if inbox is not None:
@@ -116,6 +138,22 @@ def decode(codec: Codec, backend: Backend, data: Buffer, attachments: Sequence[A
                 # An interrupt may have come before an owner got its handle.
                 close_all(owner for owner in inbox.owners if hasattr(owner, "_handle"))
             inbox.close()
+
+
+def _buffer(format: Format, payload: Payload) -> Buffer:
+    """What a codec reads: of memory that the peer can still write a copy, unless it is trusted."""
+    if isinstance(payload, Buffers):
+        return payload
+    return payload.map() if format.codec.runs_code else payload.read()
+
+
+def copied(payload: Payload) -> bytes:
+    """The payload as bytes that nobody else can write."""
+    return bytes(payload) if isinstance(payload, Buffers) else payload.read()
+
+
+def too_large(size: int, limit: int) -> str:
+    return f"a message of {size} bytes is more than the channel's max_message, {limit}"
 
 
 def attach(obj: Attachable) -> int | None:

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from ipc_core import registry
 from ipc_core.attachable import Gone
-from ipc_core.channel import IpcReceiver, check_timeout
-from ipc_core.codecs import default_codec
 from ipc_core.errors import ClosedError, Disconnected, Empty, MovedError
-from ipc_core.message import decode
+from ipc_core.formats import format_for
+from ipc_core.receiver import IpcReceiver
 from ipc_core.spi import Backend
+from ipc_core.timeouts import check_timeout
 
 if TYPE_CHECKING:
     import subprocess
@@ -30,18 +30,35 @@ class IpcOneShotServer(Generic[T]):
     working as soon as one client has connected.
     """
 
-    def __init__(self, backend: str | Backend | None = None) -> None:
+    def __init__(
+        self,
+        type: object = None,
+        *,
+        codec: str | None = None,
+        max_message: int | None = None,
+        backend: str | Backend | None = None,
+    ) -> None:
+        self._format = format_for(type, codec, max_message)
         self._backend = registry.backend(backend)
         self._handle: Any = self._backend.one_shot_server()
         self._name = registry.server_name(self._backend, "once", self._handle.name)
 
     @classmethod
-    def new(cls, *, backend: str | Backend | None = None) -> tuple[IpcOneShotServer[T], str]:
+    def new(
+        cls,
+        type: object = None,
+        *,
+        codec: str | None = None,
+        max_message: int | None = None,
+        backend: str | Backend | None = None,
+    ) -> tuple[IpcOneShotServer[T], str]:
         """Return a server and its name, plain text to give to a child as an argument.
 
-        Raises IpcIOError when the system refuses, NoBackendError when no backend can be used.
+        `type`, `codec` and `max_message` are as in `channel`, and the client connects with the
+        same. Raises IpcIOError when the system refuses, NoBackendError when no backend can be
+        used, and for the codec what `channel` raises.
         """
-        server = cls(backend)
+        server = cls(type, codec=codec, max_message=max_message, backend=backend)
         return server, server.name
 
     @property
@@ -65,11 +82,11 @@ class IpcOneShotServer(Generic[T]):
         connecting, DecodeError if the message does not decode. Once a client was accepted the
         server is used up: MovedError.
         """
-        receiver, data, attachments = self._first_message(check_timeout(timeout), child)
+        receiver, payload, attachments = self._first_message(check_timeout(timeout), child)
         self._handle = Gone(MovedError, "this server has accepted its one client")
-        accepted = IpcReceiver[T](receiver, self._backend)
+        accepted = IpcReceiver[T](receiver, self._backend, self._format)
         try:
-            return accepted, decode(default_codec, self._backend, data, attachments)
+            return accepted, accepted._unpack(payload, attachments)
         except BaseException:
             accepted.close()
             raise

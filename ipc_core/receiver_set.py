@@ -9,13 +9,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Union
 
 from ipc_core.attachable import Gone
-from ipc_core.channel import IpcBytesReceiver, IpcReceiver, OpaqueIpcReceiver, check_timeout
 from ipc_core.errors import ClosedError, Empty, IpcError, MovedError, NotSupportedError
 from ipc_core.forking import BriefLock, mend_after_fork
 from ipc_core.joined_sets import JoinedSets
-from ipc_core.message import close_all
-from ipc_core.spi import Attachment, Backend, Buffer
+from ipc_core.message import Buffers, close_all
+from ipc_core.receiver import IpcBytesReceiver, IpcReceiver, OpaqueIpcReceiver
+from ipc_core.spi import Attachment, Buffer, Payload
 from ipc_core.threads import THREADS
+from ipc_core.timeouts import check_timeout
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -26,27 +27,25 @@ AnyReceiver = Union[IpcReceiver[Any], IpcBytesReceiver, OpaqueIpcReceiver]
 class IpcMessage:
     """One message, not yet decoded. Dropped unread, it frees its attachments."""
 
-    __slots__ = ("_attachments", "_backend", "_data", "_decoded", "_unpack")
+    __slots__ = ("_attachments", "_payload", "_unpack")
 
     def __init__(
         self,
-        data: Buffer | IpcError,
+        payload: Payload | IpcError,
         attachments: Sequence[Attachment],
-        unpack: Callable[[Backend, Buffer, Sequence[Attachment]], Any],
-        backend: Backend,
+        unpack: Callable[[Payload, Sequence[Attachment]], Any],
     ) -> None:
         self._unpack = unpack
-        self._data = data
+        self._payload: Payload | IpcError | None = payload
         self._attachments = attachments
-        self._backend = backend
-        self._decoded = False
 
     @property
     def data(self) -> Buffer:
-        """The payload as bytes. Raises what receiving it raised."""
-        if isinstance(self._data, BaseException):
-            raise self._data
-        return self._data
+        """The payload as bytes, until it is decoded. Raises what receiving it raised."""
+        payload = self._present()
+        if not isinstance(payload, Buffers):
+            payload = self._payload = payload.read()
+        return payload
 
     def to(self) -> Any:
         """Decode the message; possible once.
@@ -54,18 +53,22 @@ class IpcMessage:
         Raises MovedError the second time, and DecodeError or IpcIOError for what the peer sent
         wrong or this process could not take.
         """
-        attachments = self._take()
-        return self._unpack(self._backend, self.data, attachments)
+        payload = self._present()
+        return self._unpack(payload, self._take())
 
     def close(self) -> None:
         """Free the attachments of a message that will not be decoded."""
-        if not self._decoded:
-            close_all(self._take())
+        close_all(self._take())
+
+    def _present(self) -> Payload:
+        if self._payload is None:
+            raise MovedError("this message was decoded or closed already")
+        if isinstance(self._payload, BaseException):
+            raise self._payload
+        return self._payload
 
     def _take(self) -> Sequence[Attachment]:
-        if self._decoded:
-            raise MovedError("this message was decoded or closed already")
-        self._decoded = True
+        self._payload = None
         attachments, self._attachments = self._attachments, ()
         return attachments
 
@@ -74,13 +77,16 @@ class IpcMessage:
             attachment.close()
 
     def __repr__(self) -> str:
-        if isinstance(self._data, BaseException):
-            return f"<IpcMessage {self._data!r}>"
-        shown = bytes(self._data[:64])
-        return (
-            f"<IpcMessage of {len(self._data)} bytes, {len(self._attachments)} attachments:"
-            f" {shown!r}{'...' if len(self._data) > len(shown) else ''}>"
-        )
+        payload, count = self._payload, len(self._attachments)
+        if payload is None:
+            return "<IpcMessage (decoded or closed)>"
+        if isinstance(payload, BaseException):
+            return f"<IpcMessage {payload!r}>"
+        text = f"{len(payload)} bytes, {count} attachments"
+        if not isinstance(payload, Buffers):
+            return f"<IpcMessage of {text}>"
+        shown = bytes(payload[:64])
+        return f"<IpcMessage of {text}: {shown!r}{'...' if len(payload) > len(shown) else ''}>"
 
 
 @dataclass(frozen=True)
@@ -113,10 +119,11 @@ class IpcReceiverSet:
         self._stirred = threading.Event()  # ends a wait before there is a backend to wait on
         self._lock = BriefLock()
         self._next_id = 0
-        self._members: dict[int, tuple[type[AnyReceiver], Backend]] = {}
+        # A receiver that was moved here still knows how to unpack, and to make another like it.
+        self._members: dict[int, AnyReceiver] = {}
         # A wait may still return a message of a receiver that has left since it began. So who
         # left is kept, with a number that counts them, and so is where each wait began.
-        self._left: dict[int, tuple[type[AnyReceiver], Backend, int]] = {}
+        self._left: dict[int, tuple[AnyReceiver, int]] = {}
         self._leavings = 0
         self._waits: dict[object, int] = {}
         mend_after_fork(self)
@@ -133,7 +140,7 @@ class IpcReceiverSet:
         """
         with self._lock:
             id = self._next_id
-            self._members[id] = type(receiver), receiver._backend
+            self._members[id] = receiver
             try:
                 self._sets.add(receiver._backend, receiver._owned(), id)
             except BaseException:
@@ -147,11 +154,11 @@ class IpcReceiverSet:
     def remove(self, id: int) -> AnyReceiver:
         """Give a receiver back, with what it holds. Raises KeyError for an id not in the set."""
         with self._lock:
-            kind, backend = self._members[id]
-            handle = self._sets.remove(backend, id)
+            member = self._members[id]
+            handle = self._sets.remove(member._backend, id)
             self._leave(id)
             self._sets.wake()  # a select on a set that is now empty has to raise
-            return kind(handle, backend)
+            return member._like(handle)
 
     def select(self) -> list[IpcSelectionResult]:
         """Wait for messages and closed channels; never returns an empty list.
@@ -242,13 +249,13 @@ class IpcReceiverSet:
                 if not self._members:
                     self.wake()  # other threads have nothing to wait for
             return ChannelClosed(id)
-        kind, backend, *_ = self._members.get(id) or self._left[id]
-        return MessageReceived(id, IpcMessage(data, attachments, kind._unpack, backend))
+        member = self._members.get(id) or self._left[id][0]
+        return MessageReceived(id, IpcMessage(data, attachments, member._unpack))
 
     def _leave(self, id: int) -> None:
         if id in self._members:  # else another thread has just closed the set
             # In this order: who looks for one looks among those who left last.
-            self._left[id] = (*self._members[id], self._leavings)
+            self._left[id] = self._members[id], self._leavings
             self._leavings += 1
             del self._members[id]
 
@@ -257,7 +264,7 @@ class IpcReceiverSet:
             if type(self._sets) is not Gone and self._sets.left_over:
                 return
             oldest = min([*self._waits.values()], default=self._leavings)
-            for id, (_, _, number) in [*self._left.items()]:
+            for id, (_, number) in [*self._left.items()]:
                 if number >= oldest:
                     break
                 del self._left[id]

@@ -9,11 +9,11 @@ from collections.abc import Callable
 from queue import Queue
 from typing import TYPE_CHECKING, Any
 
-from ipc_core.channel import check_timeout
 from ipc_core.errors import ClosedError, Disconnected, IpcError, NotSupportedError
 from ipc_core.forking import BriefLock, mend_after_fork
 from ipc_core.receiver_set import AnyReceiver, ChannelClosed, IpcReceiverSet, IpcSelectionResult
 from ipc_core.threads import THREADS
+from ipc_core.timeouts import check_timeout
 
 if TYPE_CHECKING:
     from typing_extensions import Self

@@ -28,9 +28,10 @@ def hand_over(obj: Attachable) -> tuple[Any, ...]:
             "argument of a multiprocessing.Process while that is started"
         )
     backend = obj._backend
-    return _take_over, (type(obj), backend.name, backend.for_child(obj._owned()))
+    parcel = backend.for_child(obj._owned())
+    return _take_over, (type(obj), backend.name, parcel, *obj._details())
 
 
-def _take_over(kind: type[Attachable], backend_name: str, parcel: Any) -> Attachable:
+def _take_over(kind: type[Attachable], backend_name: str, parcel: Any, *details: Any) -> Attachable:
     backend = registry.backend(backend_name)
-    return kind(backend.from_parent(parcel), backend)
+    return kind(backend.from_parent(parcel), backend, *details)

@@ -1,13 +1,7 @@
 """All that the author of a backend or codec imports.
 
 A backend moves bytes and attachments between endpoints; everything else (objects, errors of
-misuse, choice of backend, timeouts in user's units) is written once, in the core. Handles are
-described by protocols: any class with these methods will do. Each protocol states the contract;
-an implementation only notes where it differs.
-
-Timeouts are seconds: None waits, 0 polls, any other value is finite and positive; the core has
-already refused NaN and negative ones. Waiting releases the GIL, survives signals with the
-remaining time, and lets KeyboardInterrupt through.
+misuse, choice of backend, timeouts in user's units) is written once, in the core.
 """
 
 from __future__ import annotations
@@ -33,25 +27,28 @@ from ipc_core.errors import (
     SerDeError,
 )
 from ipc_core.forking import BriefLock, mend_after_fork, unheld
+from ipc_core.handles import (
+    Attachment,
+    Buffer,
+    Kind,
+    OsIpcOneShotServer,
+    OsIpcReceiver,
+    OsIpcReceiverSet,
+    OsIpcSender,
+    OsIpcSharedMemory,
+    Payload,
+    PeerMemory,
+)
 from ipc_core.threads import THREADS
 
 if TYPE_CHECKING:
-    from typing_extensions import Self
+    pass
 
 SPI_VERSION = 1
 HOOK = "ipc_core_backend"
 PROJECT = "ipc_core"
 BACKENDS_GROUP = "ipc_core.backends"
-
-Buffer = Union[bytes, bytearray, memoryview]
-
-
-class Kind(enum.IntEnum):
-    """What an attachment is."""
-
-    SENDER = 1
-    RECEIVER = 2
-    SHARED_MEMORY = 3
+CODECS_GROUP = "ipc_core.codecs"
 
 
 class Capability(enum.Flag):
@@ -80,165 +77,8 @@ class Capability(enum.Flag):
     not to be used."""
 
 
-class OsIpcSender(Protocol):
-    """The sending end of a channel. Safe to use from any thread."""
-
-    kind: ClassVar[Kind] = Kind.SENDER
-
-    def send(
-        self,
-        data: Buffer | Sequence[Buffer],
-        attachments: Sequence[Attachment] = (),
-        timeout: float | None = None,
-    ) -> None:
-        """Send one message: the concatenated buffers and the attachments, in order.
-
-        Returning means accepted: its receivers were taken over (their handles are closed),
-        senders and regions were copied. On any exception every handle is as before and nothing
-        was sent. Buffers are contiguous runs of single
-        bytes, borrowed for the call. `timeout` only matters on bounded channels.
-
-        Raises BrokenChannelError when no receiver is left, Full when a bounded channel stays
-        full for `timeout`, ForeignHandleError for an attachment of another backend, IpcError for a
-        receiver that is attached twice or in use by another thread, IpcIOError when the system
-        refuses, ClosedError after `close`.
-        """
-
-    def clone(self) -> Self:
-        """Return another handle on the same channel; it keeps the channel connected too."""
-
-    def wait_closed(self, timeout: float | None) -> bool:
-        """Wait until the receiver is gone; return whether it is.
-
-        Raises ClosedError after `close`, also when another thread calls it during the wait.
-        """
-
-    def close(self) -> None:
-        """Release this handle. Closing twice does nothing."""
-
-
-class PeerMemory(Protocol):
-    """A payload in memory that its sender can still write. Used once: copied, or mapped.
-
-    Dropping it, after `read` or with the last view of a `map`, tells the sender that the memory is
-    free. A backend that has no such memory returns a Buffer from `recv` instead.
-    """
-
-    def __len__(self) -> int: ...
-
-    def read(self) -> bytes:
-        """Copy the payload: for readers that the sender must not be able to deceive.
-
-        Raises DecodeError for memory that does not hold the payload.
-        """
-
-    def map(self) -> memoryview:
-        """The payload without a copy, writable, and what is written is seen here only.
-
-        The view is valid as long as it lives, whatever the sender does, but a dishonest sender
-        can change what was not yet written here. Where that cannot be had it is a copy. Raises
-        what `read` raises, and MemoryError or IpcIOError when the system refuses.
-        """
-
-
-class OsIpcReceiver(Protocol):
-    """The receiving end. Each message goes to exactly one caller of `recv`."""
-
-    kind: ClassVar[Kind] = Kind.RECEIVER
-
-    def recv(self, timeout: float | None) -> tuple[Payload, Sequence[Attachment]]:
-        """Return the next message; the caller owns the payload and the attachments. A payload that
-        is a writable buffer (bytearray, memoryview) is the caller's alone.
-
-        Raises Empty when nothing arrives in time, Disconnected when the queue is empty and
-        every sender is gone, DecodeError for a message that is not well-formed (the next call
-        works), IpcIOError when the system refuses (that message may be lost), ClosedError after
-        `close`, also when another thread calls it during the wait.
-        """
-
-    def fileno(self) -> int | None:
-        """A descriptor, constant for life, that is readable whenever `recv(0)` would not raise
-        Empty; or None."""
-
-    def when_ready(self, callback: Callable[[], object]) -> Callable[[], object]:
-        """Have `callback()` called once, in any thread, when `recv(0)` may not raise Empty; it may
-        be called before this returns. Return what takes it back. Only needed where `fileno`
-        returns None."""
-
-    def close(self) -> None:
-        """Release the handle and drop what is unread. Closing twice does nothing."""
-
-
-class OsIpcReceiverSet(Protocol):
-    """Many receivers, waited for together. `add` and `remove` work while another thread selects."""
-
-    def add(self, receiver: OsIpcReceiver, id: int) -> None:
-        """Take over a receiver; its results carry `id`."""
-
-    def remove(self, id: int) -> OsIpcReceiver:
-        """Give a receiver back. Raises KeyError for an id that is not in the set."""
-
-    def select(
-        self, timeout: float | None, limit: int = 64
-    ) -> Sequence[tuple[int, Payload | SerDeError | IpcIOError | None, Sequence[Attachment]]]:
-        """Wait for messages and closed channels; return up to `limit` of them as (id, data,
-        attachments).
-
-        Data is None for a channel whose senders are all gone: it has left the set. Data is an
-        exception where receiving one message failed: its receiver stays. Ready receivers are
-        served in turn. An empty list means that `timeout` passed or `wake` was called.
-        """
-
-    def wake(self) -> None:
-        """Make a running `select`, or else the next one, return at once."""
-
-    def fileno(self) -> int | None:
-        """A descriptor that is readable whenever `select(0)` would return something; or None."""
-
-    def close(self) -> None:
-        """Close the set and its receivers; a running `select` raises ClosedError."""
-
-
-class OsIpcOneShotServer(Protocol):
-    """A name at which one client can connect, once."""
-
-    name: str
-
-    def accept(self, timeout: float | None) -> tuple[OsIpcReceiver, Payload, Sequence[Attachment]]:
-        """Wait for the client and its first message; return the receiver and that message.
-
-        Raises Empty when `timeout` passes (accept may be called again), Disconnected when the
-        client left without a message, ClosedError after `close` or a client was accepted.
-        """
-
-    def close(self) -> None:
-        """Give up the name. A client that has connected finds its channel broken."""
-
-
-class OsIpcSharedMemory(Protocol):
-    """A region of memory that travels by reference."""
-
-    kind: ClassVar[Kind] = Kind.SHARED_MEMORY
-
-    @property
-    def buffer(self) -> memoryview:
-        """The bytes, writable, shared with every holder. Stays valid after `close`."""
-
-    def __len__(self) -> int: ...
-
-    def clone(self) -> Self:
-        """Another handle on the same memory."""
-
-    def close(self) -> None:
-        """Release this handle; the memory lives until the last handle and view are gone."""
-
-
 Finding = tuple[str, str, Union[str, None]]
 """A limit, what it is here, and what to do about it; None where it is high enough."""
-
-Attachment = Union[OsIpcSender, OsIpcReceiver, OsIpcSharedMemory]
-
-Payload = Union[Buffer, PeerMemory]
 
 
 class Backend:
@@ -300,17 +140,45 @@ class Backend:
         return NotSupportedError(f"the {self.name} backend has no {what}")
 
 
-class Codec(Protocol):
-    """How objects become bytes. Endpoints among them call `ipc_core.message.attach`."""
+class Coder(Protocol):
+    """A codec bound to one type. Used from any thread, also by a message inside a message."""
 
-    name: str
+    def encode(self, obj: Any) -> Buffer | Sequence[Buffer]:
+        """Turn an object into bytes; several buffers are one payload, and are only borrowed.
 
-    def encode(self, obj: object, embedded: list[Any]) -> Buffer | Sequence[Buffer]:
-        """Turn an object into bytes. `embedded` lists the endpoints found on the way, by slot;
-        a codec that starts over clears it."""
+        Any exception but an IpcError and MemoryError becomes an EncodeError.
+        """
 
     def decode(self, data: Buffer) -> Any:
         """Turn bytes into an object. Any exception becomes a DecodeError."""
+
+
+class Codec(Protocol):
+    """How objects become bytes. Found by its name in the entry-point group `ipc_core.codecs`,
+    where the reference leads to such an object.
+
+    `name` is an identifier of ASCII letters, at most 63. `runs_code` says whether what a peer
+    sends decides which code runs, as with pickle; payloads for other codecs are copied out of
+    memory that the peer can still write.
+    """
+
+    name: str
+    runs_code: bool
+
+    def bind(
+        self,
+        type: Any,
+        attach: Callable[[object], int],
+        redeem: Callable[[Any, object], Any],
+    ) -> Coder:
+        """Return a coder for a type, typing.Any if the user gave none.
+
+        The coder calls `attach(obj)` for each object that it meets and does not know, and writes
+        the number in its place; it raises TypeError for what is no endpoint or region either.
+        `redeem(declared_type, number)` gives that object back, and raises DecodeError for a number
+        or type that does not fit. Raises NotSupportedError if the codec cannot work here,
+        TypeError for a type that it cannot carry.
+        """
 
 
 _Hook = TypeVar("_Hook", bound=Callable[[], Backend])
@@ -330,6 +198,7 @@ def hookimpl(function: _Hook) -> _Hook:
 
 __all__ = [
     "BACKENDS_GROUP",
+    "CODECS_GROUP",
     "HOOK",
     "PROJECT",
     "SPI_VERSION",
@@ -342,6 +211,7 @@ __all__ = [
     "Capability",
     "ClosedError",
     "Codec",
+    "Coder",
     "DecodeError",
     "Disconnected",
     "Empty",

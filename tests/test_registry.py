@@ -10,7 +10,7 @@ import pytest
 
 import ipc_core
 from ipc_core import NoBackendError, discovery, plugins, registry
-from ipc_core.spi import Backend
+from ipc_core.spi import BACKENDS_GROUP, CODECS_GROUP, Backend
 
 
 def plugin(folder: Path, name: str, source: str, *, module: str = "") -> str:
@@ -134,10 +134,14 @@ def test_pluggys_own_marker_works_too(site: Path) -> None:
 
 
 def test_both_routes_to_a_plugin_agree() -> None:
-    points = {point.name: point.value for point in discovery.entry_points()}
-    assert {"unix", "inprocess"} <= set(points)
-    for name, value in points.items():
-        assert discovery._scan(name) == value
+    for group, some in (
+        (BACKENDS_GROUP, {"unix", "inprocess"}),
+        (CODECS_GROUP, {"pickle", "msgspec"}),
+    ):
+        points = {point.name: point.value for point in discovery.entry_points(group)}
+        assert some <= set(points)
+        for name, value in points.items():
+            assert discovery._scan(name, group) == value
 
 
 def test_a_backend_object_can_be_passed() -> None:

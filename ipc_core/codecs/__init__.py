@@ -1,7 +1,51 @@
-"""How objects become bytes."""
+"""How objects become bytes: the default codec, and others by their names."""
 
+from __future__ import annotations
+
+from typing import Any
+
+from ipc_core import discovery
+from ipc_core.codecs.pickled import FIRST_BYTES as DEFAULT_FIRST_BYTES
 from ipc_core.codecs.pickled import PickleCodec
+from ipc_core.errors import NotSupportedError
+from ipc_core.spi import CODECS_GROUP, Codec
 
-default_codec = PickleCodec()
+default_codec: Codec = PickleCodec()
 
-__all__ = ["PickleCodec", "default_codec"]
+_found: dict[str, Codec] = {default_codec.name: default_codec}
+
+
+def find(name: str) -> Codec:
+    """Return the codec of that name. Raises NotSupportedError, with the cause, if there is none."""
+    codec = _found.get(name)
+    if codec is None:
+        codec = _found.setdefault(name, _load(name))
+    return codec
+
+
+def _load(name: str) -> Codec:
+    reference = discovery.entry(name, CODECS_GROUP)
+    if reference is None:
+        known = ", ".join(sorted({*_found, *discovery.names(CODECS_GROUP)}))
+        raise NotSupportedError(f"there is no codec {name!r}; installed: {known}")
+    try:
+        return checked(discovery.resolve(reference), name)
+    except NotSupportedError:
+        raise
+    except Exception as error:
+        raise NotSupportedError(
+            f"the codec {name!r} cannot be used: {type(error).__name__}: {error}"
+        ) from error
+
+
+def checked(found: Any, name: str) -> Codec:
+    """Return what an entry point led to. Raises NotSupportedError if it is not a codec."""
+    if not (callable(getattr(found, "bind", None)) and isinstance(found.runs_code, bool)):
+        raise NotSupportedError(f"{found!r} is not an ipc_core.spi.Codec")
+    if found.name != name or not (name.isascii() and name.isidentifier() and len(name) < 64):
+        raise NotSupportedError(f"it is registered as {name!r} but calls itself {found.name!r}")
+    codec: Codec = found
+    return codec
+
+
+__all__ = ["DEFAULT_FIRST_BYTES", "PickleCodec", "checked", "default_codec", "find"]

@@ -13,11 +13,13 @@ from types import FrameType
 from typing import NamedTuple
 
 from ipc_core import registry
-from ipc_core.channel import IpcReceiver, IpcSender, channel
+from ipc_core.channel import channel
 from ipc_core.demo.worker import Reply, Request
 from ipc_core.errors import Disconnected, Empty, NotSupportedError
 from ipc_core.one_shot_server import IpcOneShotServer
+from ipc_core.receiver import IpcReceiver
 from ipc_core.receiver_set import IpcReceiverSet
+from ipc_core.sender import IpcSender
 from ipc_core.spi import Capability
 
 START_LIMIT = 30.0  # seconds for a worker to connect

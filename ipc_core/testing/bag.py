@@ -9,7 +9,8 @@ from contextlib import ExitStack
 from typing import Any, TypeVar
 
 import ipc_core
-from ipc_core.spi import Backend, Buffer, Capability, OsIpcReceiver, OsIpcSender
+from ipc_core.message import copied
+from ipc_core.spi import Backend, Capability, OsIpcReceiver, OsIpcSender
 from ipc_core.testing.states import wait_until_asleep
 
 T = TypeVar("T")
@@ -44,10 +45,10 @@ class Bag(ExitStack):
         tx, rx = backend.channel(None if unbounded else CAPACITY)
         return self.keep(tx), self.keep(rx)
 
-    def os_recv(self, receiver: OsIpcReceiver, timeout: float = 30) -> tuple[Buffer, list[Any]]:
+    def os_recv(self, receiver: OsIpcReceiver, timeout: float = 30) -> tuple[bytes, list[Any]]:
         """The next message; its attachments are closed when the test ends."""
         data, attachments = receiver.recv(timeout)
-        return data, [self.keep(attachment) for attachment in attachments]
+        return copied(data), [self.keep(attachment) for attachment in attachments]
 
     def forged_channel(self, backend: Backend) -> tuple[OsIpcSender, ipc_core.IpcReceiver[Any]]:
         """A channel for messages that no IpcSender would send."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from ipc_core.spi import Backend, Buffer
+from ipc_core.message import copied
+from ipc_core.spi import Backend, Buffer, Payload
 
 PACKET = 65_536
 MIB = 1 << 20
@@ -20,6 +21,6 @@ def packet_sizes(backend: Backend) -> list[int]:
     return sorted({*backend.size_hints, PACKET})
 
 
-def same(data: Buffer, expected: Buffer) -> bool:
+def same(payload: Payload, expected: Buffer) -> bool:
     """Whether these are the same bytes; a failing assertion does not print megabytes."""
-    return len(data) == len(expected) and data == expected
+    return len(payload) == len(expected) and copied(payload) == expected

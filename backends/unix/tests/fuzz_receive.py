@@ -27,7 +27,7 @@ from fuzz_input import Arsenal, Attack, Choices
 from hostile_peer import LAST, MEMORY_ROOM, Peer, use
 
 from ipc_core import registry
-from ipc_core.codecs import default_codec
+from ipc_core.formats import DEFAULT
 from ipc_core.message import decode
 from ipc_core.spi import DecodeError, IpcIOError
 from ipc_core.testing.level import descriptors
@@ -76,7 +76,7 @@ class Target:
             if data == LAST:
                 return None
             if decoding:
-                decode(default_codec, self._backend, data, attachments)
+                decode(DEFAULT, self._backend, data, attachments)
                 return "decoded"
         except (DecodeError, IpcIOError) as error:
             return re.sub(r"0x\w+|\d+|'.*'", "#", f"{type(error).__name__}: {error}")

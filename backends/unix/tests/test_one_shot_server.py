@@ -31,7 +31,7 @@ from ipc_core import (
     IpcReceiver,
     registry,
 )
-from ipc_core.codecs import default_codec
+from ipc_core.formats import DEFAULT
 from ipc_core.message import decode
 from ipc_core.testing.level import descriptors
 from ipc_core.testing.timing import Soon
@@ -142,7 +142,7 @@ def test_a_client_of_another_user_is_refused_unread(
         assert not (public / "exploded").exists()
         return
     receiver, data, attachments = server.accept(20)
-    decode(default_codec, registry.backend("unix"), data, attachments)
+    decode(DEFAULT, registry.backend("unix"), data, attachments)
     receiver.close()
     assert ended(child) == 0
     assert (public / "exploded").exists()

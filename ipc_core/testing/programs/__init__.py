@@ -139,7 +139,7 @@ def run_out_of_memory(name: str) -> None:
     with Bag() as bag:
         to_parent, from_parent = _meet(bag, name)
         moved = bag.recv(from_parent)
-        large = bytes(1 << 28)
+        large = "\N{DEGREE SIGN}" * (1 << 27)  # twice as large when it is encoded
         with open("/proc/self/statm") as statm:
             used = int(statm.read().split()[0]) * os.sysconf("SC_PAGE_SIZE")
         limits = resource.getrlimit(resource.RLIMIT_AS)

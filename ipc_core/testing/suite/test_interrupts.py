@@ -83,7 +83,8 @@ def final_lines(filename: str) -> set[int]:
     }
 
 
-CORE = ("ipc_core.channel", "ipc_core.message", "ipc_core.attachable", "ipc_core.codecs")
+CORE = ("ipc_core.channel", "ipc_core.sender", "ipc_core.receiver", "ipc_core.message",
+        "ipc_core.attachable", "ipc_core.formats", "ipc_core.codecs")  # fmt: skip
 
 
 def interrupt_send(

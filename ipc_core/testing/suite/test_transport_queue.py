@@ -6,6 +6,7 @@ import threading
 
 import pytest
 
+from ipc_core.message import copied
 from ipc_core.spi import Backend, Capability, Disconnected, Empty
 from ipc_core.testing.bag import Bag
 from ipc_core.testing.marks import requires
@@ -117,7 +118,7 @@ class TestTransportQueue:
         sending = [bag.thread(send, thread) for thread in range(4)]
         following = [0] * 4
         for _ in range(4 * 2000):
-            data = bytes(rx.recv(30)[0])
+            data = copied(rx.recv(30)[0])
             thread, number = data[0], following[data[0]]
             assert data[1:] == b"%d" % number + bytes(number % 7 * 1000)
             following[thread] += 1
@@ -134,7 +135,7 @@ class TestTransportQueue:
             mine = []
             while True:
                 try:
-                    mine.append(int(bytes(rx.recv(None)[0])))
+                    mine.append(int(copied(rx.recv(None)[0])))
                 except Disconnected:
                     return mine
 

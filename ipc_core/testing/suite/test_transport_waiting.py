@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from ipc_core.message import copied
 from ipc_core.spi import Backend, Buffer, Empty
 from ipc_core.testing.bag import Bag
 from ipc_core.testing.payloads import MIB, SENTENCE, pattern, same
@@ -148,7 +149,7 @@ class TestTransportWaiting:
 
         def answer() -> None:
             for _ in range(200):
-                pong_tx.send(ping_rx.recv(None)[0])
+                pong_tx.send(copied(ping_rx.recv(None)[0]))
 
         answering = bag.thread(answer)
         for number in range(200):

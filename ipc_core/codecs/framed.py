@@ -1,0 +1,58 @@
+"""A payload of a pickle and of buffers that lie beside it.
+
+It begins with the sizes, so that a receiver can use the buffers where they are. Each begins at a
+multiple of 64 bytes, as do the arrays that NumPy makes.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Sequence
+
+from ipc_core.spi import Buffer, DecodeError
+
+FIRST_BYTE = 0
+LEAST = 16384
+"""A smaller buffer is copied into the pickle: bytes."""
+
+_ALIGNED = 64
+_HEAD = struct.Struct("<BxxxIQ")  # first byte, number of buffers, size of the pickle
+
+
+def join(chunks: Sequence[bytes], buffers: Sequence[memoryview]) -> list[Buffer]:
+    """The payload, in pieces that are not copied."""
+    size = sum(map(len, chunks))
+    sizes = [buffer.nbytes for buffer in buffers]
+    head = _HEAD.pack(FIRST_BYTE, len(buffers), size) + struct.pack(f"<{len(sizes)}Q", *sizes)
+    parts: list[Buffer] = [head, *chunks]
+    end = len(head) + size
+    for buffer in buffers:
+        if end % _ALIGNED:
+            parts.append(bytes(-end % _ALIGNED))
+        parts.append(buffer)
+        end += -end % _ALIGNED + buffer.nbytes
+    return parts
+
+
+def split(data: Buffer) -> tuple[memoryview, list[memoryview]]:
+    """The pickle and the buffers, which are writable.
+
+    Raises DecodeError for sizes that do not fit.
+    """
+    view = memoryview(data if not isinstance(data, bytes) else bytearray(data))
+    total = len(view)
+    if total < _HEAD.size:
+        raise DecodeError("a message with buffers is too short for its head")
+    _, count, size = _HEAD.unpack_from(view)
+    start = _HEAD.size + 8 * count
+    if start + size > total:
+        raise DecodeError(f"a pickle of {size} bytes does not fit a message of {total}")
+    end = start + size
+    buffers = []
+    for length in struct.unpack_from(f"<{count}Q", view, _HEAD.size):
+        begin = end + -end % _ALIGNED
+        end = begin + length
+        if end > total:
+            raise DecodeError(f"a buffer of {length} bytes does not fit a message of {total}")
+        buffers.append(view[begin:end])
+    return view[start : start + size], buffers
