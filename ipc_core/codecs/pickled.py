@@ -5,6 +5,7 @@ Unpickling runs code, so this codec is for processes that trust each other.
 
 from __future__ import annotations
 
+import io
 import pickle
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -73,29 +74,37 @@ class _Writer:
 
     __slots__ = ("buffers", "chunks", "clear_memo", "dump", "write")
 
-    def __init__(self, pickler: Callable[..., Any] = pickle.Pickler, **options: Any) -> None:
+    def __init__(self) -> None:
         self.chunks: list[bytes] = []
         self.buffers: list[memoryview] = []
         self.write = self.chunks.append
-        made = pickler(self, PROTOCOL, buffer_callback=self._is_in_line, **options)
-        self.dump, self.clear_memo = made.dump, made.clear_memo
-
-    def _is_in_line(self, buffer: pickle.PickleBuffer) -> bool:
-        raw = buffer.raw()
-        if raw.nbytes < LEAST:
-            return True
-        self.buffers.append(raw)
-        return False
+        pickler = pickle.Pickler(self, PROTOCOL, buffer_callback=_beside(self.buffers))
+        self.dump, self.clear_memo = pickler.dump, pickler.clear_memo
 
 
 _writers: list[_Writer] = []
+
+
+def _beside(buffers: list[memoryview]) -> Callable[[pickle.PickleBuffer], bool]:
+    """What decides for a pickler which buffers it writes itself, and collects the others."""
+
+    def is_in_line(buffer: pickle.PickleBuffer) -> bool:
+        raw = buffer.raw()
+        if raw.nbytes < LEAST:
+            return True
+        buffers.append(raw)
+        return False
+
+    return is_in_line
 
 
 def _by_dill(obj: object) -> Buffer | Sequence[Buffer]:
     import dill
 
     start_over()
-    writer = _Writer(dill.Pickler, byref=False, recurse=True)
-    writer.dump(obj)
-    stream = b"".join(writer.chunks)  # some are views of what the pickler is about to drop
-    return join([stream], writer.buffers) if writer.buffers else stream
+    stream = io.BytesIO()
+    buffers: list[memoryview] = []
+    dill.Pickler(
+        stream, PROTOCOL, buffer_callback=_beside(buffers), byref=False, recurse=True
+    ).dump(obj)
+    return join([stream.getvalue()], buffers) if buffers else stream.getvalue()
