@@ -107,3 +107,19 @@ def test_a_receiver_under_way_is_accounted_for(
     wrong = [text for text in Account(ledger, killed).violations if str(channel) in text.split()]
     assert len(wrong) == violations
     ledger.close()
+
+
+def test_a_process_keeps_to_its_own_rows(ledger: Ledger) -> None:
+    with pytest.raises(RuntimeError, match="all of its 100 rows"):
+        for _ in range(100):
+            ledger.new_channel(1)
+    assert [*ledger.used()] == list(range(101, 200))
+    ledger.close()
+
+
+def test_room_ends_before_the_rows_do() -> None:
+    ledger = Ledger(IpcSharedMemory.from_byte(0, 48 * 1000), 1000)
+    while ledger.has_room(0, 1.5):
+        ledger.new_channel(0)
+    assert len([*ledger.used()]) == 798
+    ledger.close()

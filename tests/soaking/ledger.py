@@ -14,6 +14,8 @@ from ipc_core import IpcSharedMemory
 _WORDS = 6
 _CHANNEL, _FLOW = 1, 2
 _LIVE, DRAINED, CLOSED = 0, 1, 2
+_FOR_PEERS = 200
+"""Rows of a block that are left for the flows to other processes, which nobody asks for."""
 
 
 class Ledger:
@@ -33,12 +35,15 @@ class Ledger:
         self.region.close()
 
     def has_room(self, process: int, fraction: float) -> bool:
-        """Whether a process has used less than a fraction of its rows."""
-        return self._words[process * self.rows * _WORDS] < self.rows * fraction - 2
+        """Whether a process has used less than a fraction of its rows, at most all."""
+        rows = (self.rows - _FOR_PEERS) * min(fraction, 1)
+        return self._words[process * self.rows * _WORDS] < rows - 2
 
     def _new(self, process: int, *words: int) -> int:
         first = process * self.rows
         used = self._words[first * _WORDS] + 1
+        if used >= self.rows:
+            raise RuntimeError(f"process {process} has used all of its {self.rows} rows")
         for place, word in enumerate(words):
             self._words[(first + used) * _WORDS + place] = word
         self._words[first * _WORDS] = used
