@@ -100,20 +100,14 @@ def freeze_size(fd: int) -> int:
     return os.fstat(fd).st_size
 
 
-def read_memory(fd: int, size: int, offset: int) -> bytes:
-    """Copy `size` bytes out of a peer's memfd. Raises DecodeError if it does not hold them.
+def is_kept_from_shrinking(fd: int) -> bool:
+    """Raises OSError for what is not memory."""
+    return bool(fcntl.fcntl(fd, _F_GET_SEALS) & _F_SEAL_SHRINK)
 
-    Only pages that the peer has really filled are read, so a sparse file of any nominal size
-    costs nothing here; and reading, unlike a mapping, cannot raise SIGBUS.
-    """
-    try:
-        fcntl.fcntl(fd, _F_GET_SEALS)
-    except OSError as error:
-        raise DecodeError(f"a payload's descriptor is not memory: {error}") from error
-    held = filled(fd)
-    if offset + size > held:
-        raise DecodeError(f"a payload of {size} bytes lies in memory of {held}")
-    return read_at(fd, offset, size)
+
+def keep_from_shrinking(fd: int) -> None:
+    """Make sure that the pages a memfd has now can be mapped. Raises OSError if it is no memfd."""
+    fcntl.fcntl(fd, _F_ADD_SEALS, _F_SEAL_SHRINK)
 
 
 def filled(fd: int) -> int:
@@ -134,6 +128,19 @@ def read_at(fd: int, offset: int, least: int, most: int = 0) -> bytes:
     except OSError as error:
         raise DecodeError(f"a peer's memory cannot be read: {error}") from error
     return data
+
+
+def read_into(fd: int, into: bytearray, offset: int) -> None:
+    """Fill a buffer from a peer's memfd. Raises DecodeError if it does not hold as much."""
+    rest = memoryview(into)
+    try:
+        while rest:
+            taken = os.preadv(fd, [rest], offset)
+            if not taken:
+                raise DecodeError("a peer's memory shrank while it was read")
+            rest, offset = rest[taken:], offset + taken
+    except OSError as error:
+        raise DecodeError(f"a peer's memory cannot be read: {error}") from error
 
 
 def write_all(fd: int, buffers: Sequence[Buffer], offset: int) -> None:

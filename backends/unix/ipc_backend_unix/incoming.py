@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import os
-
-from ipc_backend_unix import frame, payload
+from ipc_backend_unix import frame
 from ipc_backend_unix.attachments import unpack
 from ipc_backend_unix.descriptor_queue import QueueReader
 from ipc_backend_unix.descriptors import Descriptor, adopt_socket, close_fds
 from ipc_backend_unix.frame import Frame
 from ipc_backend_unix.overflow import LogReader
-from ipc_core.spi import Attachment, DecodeError
+from ipc_backend_unix.peer_memory import take
+from ipc_core.spi import Attachment, DecodeError, Payload
 
 
-def message(parsed: Frame, fds: list[int]) -> tuple[bytes, list[Attachment]]:
-    """The payload, copied, and the attachments. Takes over the descriptors, also on errors."""
+def message(parsed: Frame, fds: list[int]) -> tuple[Payload, list[Attachment]]:
+    """The payload and the attachments. Takes over the descriptors, also on errors."""
     try:
         data = _payload(parsed, fds)
         if parsed.flags & frame.QUEUED:
@@ -42,7 +41,7 @@ def open_log(fds: list[int], offset: int = 0) -> LogReader:
     return LogReader(memory, queue, offset)
 
 
-def from_log(log: LogReader, body: memoryview, token: int) -> tuple[bytes, list[Attachment]]:
+def from_log(log: LogReader, body: memoryview, token: int) -> tuple[Payload, list[Attachment]]:
     """The message in a log's record."""
     parsed = frame.parse(body)
     if parsed.flags:
@@ -54,16 +53,12 @@ def from_log(log: LogReader, body: memoryview, token: int) -> tuple[bytes, list[
     return message(parsed, log.queue.take(token, parsed.descriptors))
 
 
-def _payload(parsed: Frame, fds: list[int]) -> bytes:
+def _payload(parsed: Frame, fds: list[int]) -> Payload:
     if not parsed.flags & frame.IN_MEMORY:
         return bytes(parsed.payload)
     if not fds or len(parsed.payload) != frame.SIZE.size:
         raise DecodeError("a payload in memory has no memory")
-    fd = fds.pop()
-    try:
-        return payload.take(fd, *frame.SIZE.unpack(parsed.payload))
-    finally:
-        os.close(fd)
+    return take(fds.pop(), *frame.SIZE.unpack(parsed.payload))
 
 
 def _from_queue(parsed: Frame, fds: list[int]) -> list[int]:

@@ -19,7 +19,7 @@ from ipc_backend_unix.receiver import UnixReceiver
 from ipc_backend_unix.send_line import SendLine
 from ipc_backend_unix.sender import UnixSender
 from ipc_backend_unix.server_folder import TAKEN, WAITING, occupy
-from ipc_core.spi import Attachment, Buffer, ClosedError, Empty, IpcError
+from ipc_core.spi import Attachment, ClosedError, Empty, IpcError, Payload
 
 _CREDENTIALS = struct.Struct("iII")
 
@@ -41,7 +41,7 @@ class UnixOneShotServer(Exclusive):
         self.name = self._folder.path
         super().__init__(mend_last=True)
 
-    def accept(self, timeout: float | None) -> tuple[UnixReceiver, Buffer, Sequence[Attachment]]:
+    def accept(self, timeout: float | None) -> tuple[UnixReceiver, Payload, Sequence[Attachment]]:
         deadline = None if timeout is None else time.monotonic() + timeout
         if not acquire(self._lock, timeout):
             raise Empty("no client has connected")

@@ -1,9 +1,7 @@
 """Payloads too large for a packet, in memory that is used again.
 
-Fresh pages cost more than the copy, so a sender keeps a few memfds. The first byte of each says
-whether the receiver has finished with it; it lies in the memory itself, so that a receiver that
-was moved to another process can say so too. The sender reads nothing else, so a peer that lies
-here hurts only itself.
+Fresh pages cost more than the copy, so a sender keeps a few memfds, and reads in the first byte of
+each whether its receiver has finished with it (see `peer_memory`). It reads nothing else there.
 """
 
 from __future__ import annotations
@@ -11,14 +9,19 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 
-from ipc_backend_unix.descriptors import Descriptor, new_memory, read_memory, write_all
+from ipc_backend_unix.descriptors import (
+    Descriptor,
+    keep_from_shrinking,
+    new_memory,
+    write_all,
+)
+from ipc_backend_unix.peer_memory import FREE, HEAD_SIZE, HELD, SENT
 from ipc_core.spi import Buffer
 
 KEPT_REGIONS = 4
 LARGEST_KEPT = 64 << 20
 
-_FREE = b"\0"
-_HEAD = b"\1" + bytes(63)
+_HEAD = SENT.ljust(HEAD_SIZE, b"\0")
 
 
 class PayloadPool:
@@ -43,17 +46,23 @@ class PayloadPool:
 
     def _free_region(self, size: int) -> Descriptor | None:
         if size > LARGEST_KEPT:
-            return new_memory()
+            return _new_region()
+        held = None
         for region in self._regions:
-            if os.pread(region.fd, 1, 0) in (_FREE, b""):
+            state = os.pread(region.fd, 1, 0)
+            if state in (FREE, b""):
                 return region
+            if state == HELD:
+                held = region
         if len(self._regions) == KEPT_REGIONS:
-            return None
-        self._regions.append(new_memory())
+            if held is None:
+                return None
+            self.drop(held)  # it belongs to the receiver from now on
+        self._regions.append(_new_region())
         return self._regions[-1]
 
     def drop(self, region: Descriptor) -> None:
-        """Forget memory whose payload was not sent."""
+        """Forget memory: it is freed when no receiver has it."""
         if region in self._regions:
             self._regions.remove(region)
         region.close()
@@ -68,14 +77,7 @@ class PayloadPool:
             self._regions.pop().close()
 
 
-def take(fd: int, size: int) -> bytes:
-    """Copy a peer's payload and tell the peer that its memory is free.
-
-    Raises DecodeError if the memory does not hold the payload.
-    """
-    data = read_memory(fd, size, len(_HEAD))
-    try:
-        os.pwrite(fd, _FREE, 0)
-    except OSError:
-        pass  # a peer that made its memory unwritable does without
-    return data
+def _new_region() -> Descriptor:
+    region = new_memory()
+    keep_from_shrinking(region.fd)
+    return region

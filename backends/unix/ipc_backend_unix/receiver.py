@@ -30,7 +30,6 @@ from ipc_backend_unix.readiness import Readiness
 from ipc_core.spi import (
     Attachment,
     BriefLock,
-    Buffer,
     ClosedError,
     DecodeError,
     Disconnected,
@@ -38,6 +37,7 @@ from ipc_core.spi import (
     IpcError,
     Kind,
     NotSupportedError,
+    Payload,
 )
 
 _SPOILT = int(socket.MSG_TRUNC | socket.MSG_CTRUNC)  # an int: the enum is slow
@@ -68,7 +68,7 @@ class UnixReceiver(Exclusive):
         self._readiness: Readiness | None = None
         self._lent = False
 
-    def recv(self, timeout: float | None) -> tuple[Buffer, Sequence[Attachment]]:
+    def recv(self, timeout: float | None) -> tuple[Payload, Sequence[Attachment]]:
         """See OsIpcReceiver.recv."""
         try:
             packet = spare_packets.pop()
@@ -131,7 +131,7 @@ class UnixReceiver(Exclusive):
 
     def _unusual(
         self, packet: memoryview, ancillary: list[tuple[int, int, bytes]], flags: int
-    ) -> tuple[bytes, Sequence[Attachment]] | None:
+    ) -> tuple[Payload, Sequence[Attachment]] | None:
         """Take apart what is not a small message without attachments; None for what is no
         message."""
         fds = received_fds(ancillary)
@@ -200,7 +200,7 @@ class UnixReceiver(Exclusive):
             raise DecodeError("an empty packet is not a message")
         raise Disconnected("every sender is gone")
 
-    def _next_in_log(self, log: LogReader) -> tuple[bytes, Sequence[Attachment]] | None:
+    def _next_in_log(self, log: LogReader) -> tuple[Payload, Sequence[Attachment]] | None:
         """The next message of the log; None, with the log closed, at its end."""
         record = None
         try:

@@ -14,7 +14,6 @@ from ipc_backend_unix.receiver import UnixReceiver
 from ipc_core.spi import (
     Attachment,
     BriefLock,
-    Buffer,
     ClosedError,
     DecodeError,
     Disconnected,
@@ -23,10 +22,11 @@ from ipc_core.spi import (
     IpcError,
     IpcIOError,
     OsIpcReceiver,
+    Payload,
     SerDeError,
 )
 
-Result = tuple[int, Buffer | SerDeError | IpcIOError | None, Sequence[Attachment]]
+Result = tuple[int, Payload | SerDeError | IpcIOError | None, Sequence[Attachment]]
 
 _LONGEST_WAIT = 2**31 // 1000
 

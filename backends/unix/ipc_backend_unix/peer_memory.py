@@ -1,0 +1,162 @@
+"""Payloads in the memory of a sender, at the receiver: copied or mapped where they lie.
+
+The first byte of the memory says what it is used for. It lies in the memory itself, so that a
+receiver that was moved to another process can change it too. Who lies there hurts only itself.
+"""
+
+from __future__ import annotations
+
+import mmap
+import os
+import sys
+from collections.abc import Callable
+
+from ipc_backend_unix.descriptors import (
+    Descriptor,
+    filled,
+    is_kept_from_shrinking,
+    keep_from_shrinking,
+    read_at,
+    read_into,
+)
+from ipc_core.spi import DecodeError
+
+FREE = b"\0"
+SENT = b"\1"
+HELD = b"\2"
+"""Somebody reads it where it lies, perhaps for long."""
+
+HEAD_SIZE = 64
+"""Where the payload begins: what is aligned in the payload is so in memory too."""
+
+SMALLEST_MAPPED = 512 << 10
+"""Below this a copy costs less than a mapping and its page faults."""
+
+MOST_HELD = 64
+"""How many pieces of senders' memory this process has, unread or mapped: each costs a descriptor,
+or two before Python 3.13. More are copied."""
+
+
+class _Epoch:
+    """The time between two forks."""
+
+
+_epoch: _Epoch | None = _Epoch()
+"""None during a fork. After it two processes have what was unread or mapped before, and neither
+knows when the other is done with it: its sender is not to use it again."""
+
+_held: set[int] = set()
+
+
+class MemoryPayload(Descriptor):
+    """See PeerMemory. Closing it, or dropping it or what `map` returned, says that it is free."""
+
+    __slots__ = ("_sealed", "_since", "_size")
+
+    def __init__(self, fd: int, size: int) -> None:
+        """Takes over the descriptor. Raises DecodeError for memory that is too small or sparse.
+
+        Only pages that the peer has filled are used, so a sparse file of any nominal size costs
+        nothing here.
+        """
+        self._since: _Epoch | None = None  # a stranger's file is not written to
+        super().__init__(fd)
+        _held.add(fd)
+        try:
+            self._sealed = is_kept_from_shrinking(fd)
+            held = filled(fd)
+        except OSError as error:
+            raise DecodeError(f"a payload's descriptor is not memory: {error}") from error
+        if HEAD_SIZE + size > held:
+            raise DecodeError(f"a payload of {size} bytes lies in memory of {held}")
+        self._size = size
+        self._since = _epoch
+
+    def __len__(self) -> int:
+        return self._size
+
+    def read(self) -> bytes:
+        """See PeerMemory.read. Reading, unlike a mapping, cannot raise SIGBUS."""
+        try:
+            return read_at(self.fd, HEAD_SIZE, self._size)
+        finally:
+            self.close()
+
+    def map(self) -> memoryview:
+        """See PeerMemory.map. What is mapped cannot shrink any more, and had its pages."""
+        if self._size >= SMALLEST_MAPPED:
+            try:
+                return self._mapped()
+            except OSError:
+                pass  # it cannot be sealed or written, or there is no descriptor left
+        try:
+            copy = bytearray(self._size)
+            read_into(self.fd, copy, HEAD_SIZE)
+            return memoryview(copy)
+        finally:
+            self.close()
+
+    def _mapped(self) -> memoryview:
+        if not self._sealed:
+            keep_from_shrinking(self.fd)
+        # Memory of huge pages, which may be refused when they are touched, cannot be written so.
+        os.pwrite(self.fd, HELD, 0)
+        end = HEAD_SIZE + self._size
+        if os.fstat(self.fd).st_size < end:
+            raise DecodeError("a payload's memory has shrunk")
+        mapping = _private_mapping(self.fd, end)
+        mapping.memory = self
+        return memoryview(mapping)[HEAD_SIZE:]
+
+    def close(
+        self,
+        close: Callable[[int], None] = os.close,
+        write: Callable[[int, bytes, int], int] = os.pwrite,
+        held: set[int] = _held,
+    ) -> None:
+        fd, self.fd = getattr(self, "fd", -1), -1
+        if fd < 0:
+            return
+        held.discard(fd)  # first: the number may be used again at once
+        if self._since is not None and self._since is _epoch:
+            try:
+                write(fd, FREE, 0)
+            except OSError:
+                pass  # a peer that made its memory unwritable does without
+        close(fd)
+
+    __del__ = close
+
+
+class _Mapping(mmap.mmap):
+    """Keeps what it maps, so that dropping the last view says that it is free."""
+
+    memory: MemoryPayload
+
+
+def _private_mapping(fd: int, size: int) -> _Mapping:
+    if sys.version_info >= (3, 13):
+        return _Mapping(fd, size, access=mmap.ACCESS_COPY, trackfd=False)
+    return _Mapping(fd, size, access=mmap.ACCESS_COPY)
+
+
+def take(fd: int, size: int) -> MemoryPayload | bytes:
+    """The payload in a peer's memory. Takes over the descriptor, also on errors.
+
+    Raises DecodeError if the memory does not hold the payload.
+    """
+    memory = MemoryPayload(fd, size)
+    return memory if len(_held) <= MOST_HELD else memory.read()
+
+
+def _before_fork() -> None:
+    global _epoch
+    _epoch = None
+
+
+def _after_fork() -> None:
+    global _epoch
+    _epoch = _Epoch()
+
+
+os.register_at_fork(before=_before_fork, after_in_parent=_after_fork, after_in_child=_after_fork)
