@@ -65,10 +65,13 @@ class MemoryPayload(Descriptor):
         try:
             self._sealed = is_kept_from_shrinking(fd)
             held = filled(fd)
-        except OSError as error:
-            raise DecodeError(f"a payload's descriptor is not memory: {error}") from error
-        if HEAD_SIZE + size > held:
-            raise DecodeError(f"a payload of {size} bytes lies in memory of {held}")
+            if HEAD_SIZE + size > held:
+                raise DecodeError(f"a payload of {size} bytes lies in memory of {held}")
+        except BaseException as error:
+            self.close()
+            if isinstance(error, OSError):
+                raise DecodeError(f"a payload's descriptor is not memory: {error}") from error
+            raise
         self._size = size
         self._since = _epoch
 
@@ -87,8 +90,8 @@ class MemoryPayload(Descriptor):
         if self._size >= SMALLEST_MAPPED:
             try:
                 return self._mapped()
-            except OSError:
-                pass  # it cannot be sealed or written, or there is no descriptor left
+            except (OSError, ValueError):
+                pass  # it has shrunk, cannot be sealed or written, or has no descriptor left
         try:
             copy = bytearray(self._size)
             read_into(self.fd, copy, HEAD_SIZE)
@@ -101,10 +104,7 @@ class MemoryPayload(Descriptor):
             keep_from_shrinking(self.fd)
         # Memory of huge pages, which may be refused when they are touched, cannot be written so.
         os.pwrite(self.fd, HELD, 0)
-        end = HEAD_SIZE + self._size
-        if os.fstat(self.fd).st_size < end:
-            raise DecodeError("a payload's memory has shrunk")
-        mapping = _private_mapping(self.fd, end)
+        mapping = _private_mapping(self.fd, HEAD_SIZE + self._size)  # checks the memory's size
         mapping.memory = self
         return memoryview(mapping)[HEAD_SIZE:]
 

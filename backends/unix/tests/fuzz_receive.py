@@ -28,7 +28,7 @@ from hostile_peer import LAST, MEMORY_ROOM, Peer, use
 
 from ipc_core import registry
 from ipc_core.formats import DEFAULT
-from ipc_core.message import decode
+from ipc_core.message import copied, decode
 from ipc_core.spi import DecodeError, IpcIOError
 from ipc_core.testing.level import descriptors
 
@@ -78,6 +78,7 @@ class Target:
             if decoding:
                 decode(DEFAULT, self._backend, data, attachments)
                 return "decoded"
+            copied(data)
         except (DecodeError, IpcIOError) as error:
             return re.sub(r"0x\w+|\d+|'.*'", "#", f"{type(error).__name__}: {error}")
         for attachment in attachments:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+import tempfile
 from collections.abc import Callable
 from typing import Any
 
@@ -11,6 +12,7 @@ from hostile_peer import (
     CONTINUED,
     GROW,
     PLAIN_RECORD,
+    SEAL,
     SHRINK,
     STRANGE,
     WRITE,
@@ -20,12 +22,14 @@ from hostile_peer import (
 )
 from ipc_backend_unix import frame
 from ipc_backend_unix.descriptors import send_packet
+from ipc_backend_unix.peer_memory import SMALLEST_MAPPED as MAPPED
 
 from ipc_core.spi import DecodeError
 
 SENDER, RECEIVER, REGION = 1, 2, 3
 BAD = [DecodeError]
 GOOD = [b"payload"]
+LARGE = bytes(64 + MAPPED)
 
 Case = tuple[Callable[[Peer], Any], list[Any]]
 
@@ -89,10 +93,29 @@ def too_large(peer: Peer, fds: int = 0) -> None:
     peer.packet(frame.PLAIN + bytes(190_000), [peer.a_socket() for _ in range(fds)])
 
 
-def shrunk(peer: Peer) -> None:
-    fd = peer.memory(bytes(100_064))
-    peer.in_memory(100_000, fd)
-    os.ftruncate(fd, 50_000)
+def shrunk(peer: Peer, size: int = 100_000) -> None:
+    fd = peer.memory(bytes(64 + size))
+    peer.in_memory(size, fd)
+    os.ftruncate(fd, size // 2)
+
+
+def reopened(peer: Peer, flags: int) -> None:
+    """Memory that its receiver may only read, or that only looks like memory."""
+    peer.in_memory(MAPPED, peer.own(os.open(f"/proc/self/fd/{peer.memory(LARGE)}", flags)))
+
+
+def on_a_small_tmpfs(peer: Peer) -> None:
+    with tempfile.NamedTemporaryFile(dir="/dev/shm") as file:
+        file.write(LARGE)
+        file.flush()
+        peer.in_memory(MAPPED, peer.own(os.dup(file.fileno())))
+
+
+def huge_pages(peer: Peer) -> None:
+    """None of them can be had where none are set aside."""
+    fd = peer.own(os.memfd_create("huge", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING | os.MFD_HUGETLB))
+    os.ftruncate(fd, 2 << 20)
+    peer.in_memory(MAPPED, fd)
 
 
 def shrunk_region(peer: Peer) -> None:
@@ -241,6 +264,22 @@ CASES: dict[str, Case] = {
     "a payload in the hole of sparse memory": in_memory(100_000, 100, sparse=2**41),
     "a payload in sealed memory": (in_memory(36, 100, seals=15)[0], [bytes(36)]),
     "a payload that was shrunk": (shrunk, BAD),
+    "a large payload that was shrunk": (lambda peer: shrunk(peer, MAPPED), BAD),
+    "a large payload in sealed memory": (
+        lambda peer: peer.in_memory(MAPPED, peer.memory(LARGE, seals=15)),
+        [bytes(MAPPED)],
+    ),
+    "a large payload in memory that cannot be sealed": (
+        lambda peer: peer.in_memory(MAPPED, peer.memory(LARGE, seals=SEAL)),
+        [bytes(MAPPED)],
+    ),
+    "a large payload in memory to read": (
+        lambda peer: reopened(peer, os.O_RDONLY),
+        [bytes(MAPPED)],
+    ),
+    "a large payload in memory to write": (lambda peer: reopened(peer, os.O_WRONLY), BAD),
+    "a large payload on a tmpfs": (on_a_small_tmpfs, [bytes(MAPPED)]),
+    "a large payload in huge pages that are not there": (huge_pages, BAD),
     "no queue": (lambda peer: peer.frame(frame.QUEUED, [(SENDER, 1, 0)]), BAD),
     "two queues": (
         lambda peer: peer.frame(

@@ -16,17 +16,23 @@ from hostile_peer import (
     STRANGE,
     Peer,
     bounded,
+    mapped,
     outcomes,
 )
 from ipc_backend_unix import frame
 from ipc_backend_unix.server_folder import WAITING
 
+from ipc_core.message import copied
 from ipc_core.spi import Backend, OsIpcSender
 from ipc_core.testing.level import descriptors
 
 
 def judge(
-    case: Case, peer: Peer, tx: OsIpcSender, recv: Callable[[], tuple[Any, Sequence[Any]]]
+    case: Case,
+    peer: Peer,
+    tx: OsIpcSender,
+    recv: Callable[[], tuple[Any, Sequence[Any]]],
+    read: Callable[[Any], bytes] = copied,
 ) -> None:
     """Attack; then the receiver reports it, holds nothing of it, and serves its other senders."""
     attack, expected = case
@@ -35,14 +41,18 @@ def judge(
         tx.send(LAST, [tx])
         before = descriptors()
         with bounded():
-            assert outcomes(recv, LAST) == expected
+            assert outcomes(recv, LAST, read) == expected
         assert descriptors() == before, "kept a descriptor, or closed a stranger's"
 
 
-def received(case: Case, unix: Backend) -> None:
+def received(case: Case, unix: Backend, read: Callable[[Any], bytes] = copied) -> None:
     tx, rx = unix.channel()
     with closing(tx), closing(rx):
-        judge(case, Peer.beside(tx), tx, lambda: rx.recv(5))
+        judge(case, Peer.beside(tx), tx, lambda: rx.recv(5), read)
+
+
+def received_to_map(case: Case, unix: Backend) -> None:
+    received(case, unix, mapped)
 
 
 def selected(case: Case, unix: Backend) -> None:
@@ -88,18 +98,18 @@ def accepted(case: Case, unix: Backend) -> None:
                 first, *_ = [*expected, LAST]
                 if isinstance(first, bytes):
                     receiver, data, attachments = server.accept(5)
-                    assert data == first
+                    assert copied(data) == first
                     for handle in (receiver, *attachments):
                         handle.close()
                 else:
                     with pytest.raises(first):
-                        server.accept(5)
+                        copied(server.accept(5)[1])
                     server.close()
             # The server's listener, its event, and nothing for the client.
             assert descriptors() == before - 2
 
 
-@pytest.mark.parametrize("way", [received, selected, accepted])
+@pytest.mark.parametrize("way", [received, received_to_map, selected, accepted])
 @pytest.mark.parametrize("name", CASES)
 def test_hostile_messages(
     level_unix: Backend, name: str, way: Callable[[Case, Backend], None]
@@ -138,9 +148,12 @@ FITS = {
 }
 
 
+@pytest.mark.parametrize("way", [received, received_to_map])
 @pytest.mark.parametrize("role", ROLES)
 @pytest.mark.parametrize("what", STRANGE)
-def test_strange_descriptors(level_unix: Backend, what: str, role: str) -> None:
+def test_strange_descriptors(
+    level_unix: Backend, what: str, role: str, way: Callable[[Case, Backend], None]
+) -> None:
     """W32: whatever a descriptor is, it is refused at once and closed."""
     expected = FITS.get((role, what), BAD)
-    received((lambda peer: ROLES[role](peer, STRANGE[what](peer)), expected), level_unix)
+    way((lambda peer: ROLES[role](peer, STRANGE[what](peer)), expected), level_unix)

@@ -6,6 +6,7 @@ import itertools
 import os
 import random
 import signal
+import subprocess
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -20,7 +21,9 @@ from hostile_peer import (
     record,
 )
 from ipc_backend_unix import frame
+from ipc_backend_unix.peer_memory import SMALLEST_MAPPED
 
+from ipc_core.message import copied
 from ipc_core.spi import (
     DecodeError,
     Empty,
@@ -110,10 +113,81 @@ def test_a_payload_that_shrinks_while_it_is_read(attacked: Attacked) -> None:
         while not shrank and time.monotonic() < deadline:
             peer.in_memory(size, fd)
             try:
-                assert len(rx.recv(1)[0]) == size
+                assert len(copied(rx.recv(1)[0])) == size
             except DecodeError as error:
                 shrank += "while it was read" in str(error)
     assert shrank
+    attacked.check_usable()
+
+
+def test_a_payload_that_shrinks_while_it_is_mapped(attacked: Attacked) -> None:
+    """It can be touched to its end, or is refused: no SIGBUS."""
+    _, rx, peer = attacked
+    size = SMALLEST_MAPPED
+
+    def attack() -> None:
+        with closing_fd(os.memfd_create("m", os.MFD_ALLOW_SEALING)) as fd:
+            os.pwrite(fd, bytes(64 + size), 0)
+            peer.in_memory(size, fd)
+            for length in range(size, 0, -16 * PAGE):
+                try:
+                    os.ftruncate(fd, length)
+                except PermissionError:
+                    break
+
+    def receive() -> None:
+        received: deque[memoryview] = deque()
+        refused = 0
+        for _ in range(1000):
+            try:
+                received.append(rx.recv(5)[0].map())  # type: ignore[union-attr]
+            except DecodeError:
+                refused += 1
+                continue
+            if len(received) > 5:
+                assert not any(received.popleft()[::PAGE])
+        assert received
+        assert refused
+
+    with attacking(attack):
+        survives(receive)
+    attacked.check_usable()
+
+
+def test_a_payload_whose_pages_are_taken_away(attacked: Attacked) -> None:
+    """Nothing forbids its sender to make holes in it: they are zeros."""
+    _, rx, peer = attacked
+    fd = peer.memory(b"x" * (64 + SMALLEST_MAPPED))
+    peer.in_memory(SMALLEST_MAPPED, fd)
+    view = rx.recv(1)[0].map()  # type: ignore[union-attr]
+    view[0] = ord("m")
+    punched = subprocess.run(
+        ["fallocate", "--punch-hole", "--offset=0", "--length=256KiB", f"/proc/self/fd/{fd}"],
+        pass_fds=[fd],
+        check=False,
+    )
+    if punched.returncode:
+        pytest.skip("this fallocate does not know --punch-hole")
+
+    def touch() -> None:
+        assert view[:3] == b"mxx"
+        assert not any(view[PAGE : 256 << 10 : PAGE])
+        assert view[-1] == ord("x")
+
+    survives(touch)
+    attacked.check_usable()
+
+
+def test_what_was_written_in_a_mapped_payload_stays(attacked: Attacked) -> None:
+    """Whatever its sender writes there afterwards, and the sender does not see it."""
+    _, rx, peer = attacked
+    fd = peer.memory(bytes(64 + SMALLEST_MAPPED))
+    peer.in_memory(SMALLEST_MAPPED, fd)
+    view = rx.recv(1)[0].map()  # type: ignore[union-attr]
+    view[:5] = b"mine."
+    assert not any(os.pread(fd, SMALLEST_MAPPED, 64))
+    os.pwrite(fd, b"sender's", 64)
+    assert view[:8] == b"mine.\0\0\0"
     attacked.check_usable()
 
 
@@ -164,8 +238,8 @@ def test_a_payload_that_changes_while_it_is_decoded(attacked: Attacked) -> None:
     with attacking(lambda: os.pwrite(fd, next(turns), 64)), bounded():
         for _ in range(300):
             peer.in_memory(100_000, fd)
-            data, _ = rx.recv(1)
-            before = bytes(data)
+            data = copied(rx.recv(1)[0])
+            before = bytes(bytearray(data))
             os.sched_yield()
             assert data == before
     attacked.check_usable()

@@ -16,6 +16,7 @@ from ipc_backend_unix.send_line import LARGEST_PACKET
 
 import ipc_core
 from ipc_core import registry
+from ipc_core.message import copied
 from ipc_core.testing.level import descriptors
 
 STEPS = ("overflow.py", "send_line.py", "descriptor_queue.py")
@@ -114,7 +115,7 @@ class Scene:
             attachment.send(b"alive")
             assert self.sub_rx.recv(5)[0] == b"alive"
             attachment.close()
-        return bytes(data)
+        return copied(data)
 
     def finish(self, accepted: int, seen: int = 0) -> None:
         """Others go on; all that was accepted arrives, in order; then the channel ends."""

@@ -9,6 +9,7 @@ import pytest
 from ipc_backend_unix.payload import KEPT_REGIONS, LARGEST_KEPT
 
 from ipc_core import registry
+from ipc_core.message import copied
 from ipc_core.spi import OsIpcReceiver, OsIpcSender
 
 LARGE = 100_000
@@ -31,7 +32,7 @@ def test_memory_that_was_read_is_used_again(ends: tuple[OsIpcSender, OsIpcReceiv
     for i in range(50):
         payload = bytes([i]) * (LARGE + i)
         tx.send(payload)
-        assert rx.recv(1)[0] == payload
+        assert copied(rx.recv(1)[0]) == payload
     assert len(regions(tx)) == 1
 
 
@@ -41,7 +42,7 @@ def test_memory_that_was_not_read_is_left_alone(ends: tuple[OsIpcSender, OsIpcRe
     for payload in payloads:
         tx.send(payload)
     assert len(regions(tx)) == KEPT_REGIONS
-    assert [rx.recv(1)[0] for _ in payloads] == payloads
+    assert [copied(rx.recv(1)[0]) for _ in payloads] == payloads
 
 
 def test_a_payload_too_large_to_keep(ends: tuple[OsIpcSender, OsIpcReceiver]) -> None:
@@ -49,7 +50,7 @@ def test_a_payload_too_large_to_keep(ends: tuple[OsIpcSender, OsIpcReceiver]) ->
     payload = os.urandom(1 << 20) * (LARGEST_KEPT >> 20) + b"x"
     tx.send(payload)
     assert regions(tx) == []
-    assert rx.recv(1)[0] == payload
+    assert copied(rx.recv(1)[0]) == payload
 
 
 def test_memory_is_given_back_when_the_receiver_is_gone(

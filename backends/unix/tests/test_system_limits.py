@@ -18,6 +18,7 @@ from ipc_backend_unix.frame import MOST_ATTACHMENTS
 from ipc_backend_unix.payload import LARGEST_KEPT
 
 from ipc_core import registry
+from ipc_core.message import copied
 from ipc_core.spi import Backend, Disconnected, Empty, IpcError, IpcIOError
 from ipc_core.testing.bag import Bag
 from ipc_core.testing.level import descriptors
@@ -396,7 +397,7 @@ def test_fifty_processes_overflow_at_once(unix: Backend, bag: Bag) -> None:
     seen = [0] * senders
     for _ in range(senders * each):
         data, attachments = rx.recv(5)
-        sender, number = map(int, bytes(data).split(b" ", 2)[:2])
+        sender, number = map(int, copied(data).split(b" ", 2)[:2])
         assert seen[sender] == number
         seen[sender] += 1
         assert len(attachments) == (number % 200 == 7)

@@ -7,6 +7,7 @@ import signal
 from typing import Any
 
 from ipc_core import registry
+from ipc_core.message import copied
 from ipc_core.spi import Backend, Disconnected
 from ipc_core.testing.payloads import MIB, SENTENCE, pattern
 
@@ -56,7 +57,7 @@ def take_cookie(name: str) -> None:
         _, (receiver,) = receiver.recv(30)
     cookie, attachments = receiver.recv(30)
     assert not attachments
-    tx.send(cookie)
+    tx.send(copied(cookie))
 
 
 def select_interrupted(name: str) -> None:
