@@ -22,6 +22,12 @@ if TYPE_CHECKING:
 Buffer = Union[bytes, bytearray, memoryview]
 
 
+def contiguous(data: Buffer) -> Buffer:
+    """What handles take, of any object with bytes: one run of single bytes, copied if need be."""
+    view = memoryview(data)
+    return view.cast("B") if view.c_contiguous and view.nbytes else view.tobytes()
+
+
 class Kind(enum.IntEnum):
     """What an attachment is."""
 

@@ -8,6 +8,7 @@ from ipc_core import registry
 from ipc_core.attachable import Attachable
 from ipc_core.errors import EncodeError, MovedError
 from ipc_core.formats import Formatted, Limited, format_for
+from ipc_core.handles import contiguous
 from ipc_core.message import encode, too_large
 from ipc_core.spi import Buffer, Kind
 from ipc_core.timeouts import check_timeout
@@ -100,7 +101,7 @@ class IpcBytesSender(Limited, _SenderEnd):
         no receiver is left, IpcIOError when the system holds no more.
         """
         if type(data) is not bytes:
-            data = _contiguous(data)
+            data = contiguous(data)
         if self._max_message is not None and len(data) > self._max_message:
             raise EncodeError(too_large(len(data), self._max_message))
         self._handle.send(data)
@@ -124,9 +125,3 @@ class OpaqueIpcSender(Formatted, _SenderEnd):
     def to_bytes(self) -> IpcBytesSender:
         """Make it a sender of bytes again; this object is moved."""
         return IpcBytesSender(self._retire(MovedError, "was converted"), self._backend)
-
-
-def _contiguous(data: Buffer) -> Buffer:
-    """What backends take: one run of single bytes."""
-    view = memoryview(data)
-    return view.cast("B") if view.c_contiguous and view.nbytes else view.tobytes()

@@ -2,11 +2,29 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+import errno
+import os
+import sys
+from collections.abc import Iterable, Iterator
+from itertools import chain, repeat
+from operator import index
+from typing import Any, ClassVar, Protocol
 
 from ipc_core import registry
 from ipc_core.attachable import Attachable
+from ipc_core.handles import contiguous
 from ipc_core.spi import Backend, Buffer, Kind
+
+_CHUNK = 1 << 20
+
+
+class BinaryFile(Protocol):
+    """What a region can be made from, of any kind."""
+
+    def read(self) -> bytes: ...
+    def readinto(self, buffer: Any, /) -> int | None: ...
+    def tell(self) -> int: ...
+    def seek(self, offset: int, whence: int = 0, /) -> int: ...
 
 
 class IpcSharedMemory(Attachable):
@@ -22,24 +40,68 @@ class IpcSharedMemory(Attachable):
 
     @classmethod
     def from_bytes(cls, data: Buffer, *, backend: str | Backend | None = None) -> IpcSharedMemory:
-        """Make a region with a copy of `data`. Raises IpcIOError or MemoryError when there is no
-        room, NotSupportedError when the backend has no shared memory."""
+        """Make a region with a copy of `data`, any object with bytes. Raises IpcIOError or
+        MemoryError when there is no room, NotSupportedError when the backend has no shared memory.
+        """
         found = registry.backend(backend)
-        return cls(found.shared_memory(data), found)
+        return cls(found.shared_memory(contiguous(data)), found)
 
     @classmethod
     def from_byte(
         cls, byte: int, length: int, *, backend: str | Backend | None = None
     ) -> IpcSharedMemory:
         """Make a region of `length` bytes, each of value `byte` (0 to 255)."""
-        if not 0 <= byte <= 255:
+        if not 0 <= index(byte) <= 255:
             raise ValueError(f"a byte is from 0 to 255, not {byte}")
-        if length < 0:
-            raise ValueError(f"a length is at least 0, not {length}")
         if byte == 0:
-            found = registry.backend(backend)
-            return cls(found.shared_memory(length), found)
-        return cls.from_bytes(bytes((byte,)) * length, backend=backend)
+            return cls.empty(length, backend=backend)
+        size = _size(length)
+        chunk = bytes((byte,)) * min(size, _CHUNK)
+        rounds, rest = divmod(size, _CHUNK)
+        chunks = chain(repeat(chunk, rounds), [chunk[:rest]])
+        return cls._filled(chunks, size, backend)
+
+    @classmethod
+    def empty(cls, length: int, *, backend: str | Backend | None = None) -> IpcSharedMemory:
+        """Make a region of `length` zero bytes, to be filled in place through `buffer_mut()`.
+
+        On Linux memory is only taken when it is touched. What is more than the machine has is
+        refused here, but a process over the limit of its control group is killed by the kernel
+        when it touches the region: there is no error to catch.
+        """
+        size = _size(length)
+        found = registry.backend(backend)
+        return cls(found.shared_memory(size), found)
+
+    @classmethod
+    def from_file(
+        cls,
+        file: str | os.PathLike[str] | BinaryFile,
+        *,
+        backend: str | Backend | None = None,
+    ) -> IpcSharedMemory:
+        """Make a region with a copy of a file, from where it stands to its end.
+
+        `file` is a path, or a file opened in binary mode, which stays open. Never more than a part
+        of it is in this process' own memory, unless the file cannot tell its length. Raises OSError
+        for a file that cannot be read or that ends early.
+        """
+        if isinstance(file, (str, os.PathLike)):
+            with open(file, "rb", buffering=0) as opened:
+                return cls.from_file(opened, backend=backend)
+        if not hasattr(file, "readinto"):
+            raise TypeError(f"a path or a file opened in binary mode is needed, not {file!r}")
+        size = _left_in(file)
+        if not size:  # it may only not tell
+            return cls.from_bytes(file.read(), backend=backend)
+        return cls._filled(_parts(file, size), size, backend)
+
+    @classmethod
+    def _filled(
+        cls, chunks: Iterable[Buffer], size: int, backend: str | Backend | None
+    ) -> IpcSharedMemory:
+        found = registry.backend(backend)
+        return cls(found.filled_memory(chunks, size), found)
 
     @property
     def buffer(self) -> memoryview:
@@ -75,4 +137,40 @@ class IpcSharedMemory(Attachable):
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, IpcSharedMemory):
             return NotImplemented
-        return self.buffer == other.buffer
+        mine, others = self.buffer, other.buffer
+        # Memoryviews compare byte by byte, ten times as slowly as bytes.
+        return len(mine) == len(others) and all(
+            bytes(mine[at : at + _CHUNK]) == bytes(others[at : at + _CHUNK])
+            for at in range(0, len(mine), _CHUNK)
+        )
+
+
+def _size(length: int) -> int:
+    size = index(length)
+    if size < 0:
+        raise ValueError(f"a length is at least 0, not {length}")
+    if size > sys.maxsize:
+        raise MemoryError(f"{length} bytes are more than there are addresses")
+    return size
+
+
+def _left_in(file: BinaryFile) -> int:
+    """How much can be read; 0 if the file does not tell."""
+    try:
+        at = file.tell()
+        end = file.seek(0, os.SEEK_END)
+        file.seek(at)
+    except (OSError, ValueError):
+        return 0
+    return max(0, end - at)
+
+
+def _parts(file: BinaryFile, size: int) -> Iterator[memoryview]:
+    """The next `size` bytes of a file, in memory that is used again for each part."""
+    memory = memoryview(bytearray(min(size, _CHUNK)))
+    while size:
+        count = file.readinto(memory[: min(size, _CHUNK)])
+        if not count:
+            raise OSError(errno.EIO, f"the file ends {size} bytes early")
+        yield memory[:count]
+        size -= count

@@ -39,6 +39,7 @@ from ipc_core.handles import (
     Payload,
     PeerMemory,
 )
+from ipc_core.regions import Region, RegionHandle
 from ipc_core.threads import THREADS
 
 if TYPE_CHECKING:
@@ -122,6 +123,21 @@ class Backend:
     def shared_memory(self, data_or_size: Buffer | int) -> OsIpcSharedMemory:
         """Make a region with a copy of the data, or one of that many zero bytes."""
         raise self._lacks("shared memory")
+
+    def filled_memory(self, chunks: Iterable[Buffer], size: int) -> OsIpcSharedMemory:
+        """Make a region of `size` bytes, which the chunks hold together. A chunk is borrowed until
+        the next one is asked for, and may be the same memory again. What asking raises is raised.
+        """
+        region = self.shared_memory(size)
+        try:
+            view, start = region.buffer, 0
+            for chunk in chunks:
+                view[start : start + len(chunk)] = chunk
+                start += len(chunk)
+        except BaseException:
+            region.close()
+            raise
+        return region
 
     def for_child(self, handle: Attachment) -> object:
         """Something to pickle while multiprocessing starts a child, which `from_parent` there
@@ -232,6 +248,8 @@ __all__ = [
     "OsIpcSharedMemory",
     "Payload",
     "PeerMemory",
+    "Region",
+    "RegionHandle",
     "SerDeError",
     "hookimpl",
     "mend_after_fork",

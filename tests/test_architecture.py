@@ -18,6 +18,7 @@ REPO = CORE.parent
 LAYERS = [
     {"errors", "forking", "threads", "timeouts"},
     {"handles"},
+    {"regions"},
     {"spi"},
     {"discovery", "message", "codecs.framed"},
     {"codecs", "codecs.pickled"},

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from ipc_backend_unix.channel import make_channel
 from ipc_backend_unix.send_line import LARGEST_PACKET, SMALL
-from ipc_backend_unix.shared_memory import UnixSharedMemory, make_region
+from ipc_backend_unix.shared_memory import UnixSharedMemory, fill_region, make_region
 from ipc_core.spi import Attachment, Backend, Buffer, Capability, Finding, NotSupportedError
 
 if TYPE_CHECKING:
@@ -76,3 +76,6 @@ class UnixBackend(Backend):
 
     def shared_memory(self, data_or_size: Buffer | int) -> UnixSharedMemory:
         return make_region(data_or_size)
+
+    def filled_memory(self, chunks: Iterable[Buffer], size: int) -> UnixSharedMemory:
+        return fill_region(chunks, size)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import ctypes
 import weakref
 from collections.abc import Callable
-from typing import ClassVar
 
 from ipc_backend_windows import win32
 from ipc_backend_windows.attachments import makes
@@ -13,7 +12,7 @@ from ipc_backend_windows.errors import last_error, translated
 from ipc_backend_windows.handles import Handle
 from ipc_backend_windows.layout import Entry
 from ipc_backend_windows.memory import new_section
-from ipc_core.spi import Buffer, ClosedError, Kind
+from ipc_core.spi import Buffer, Kind, RegionHandle
 
 
 class _Region:
@@ -25,10 +24,13 @@ class _Region:
         self._view: memoryview | None = None
 
     def view(self) -> memoryview:
-        """The mapping, which lives as long as anything refers to it. Raises OSError."""
+        """The mapping, which lives as long as anything refers to it."""
         if self._view is None:
-            self._view = _mapped(self.section, self.size) if self.section else _nothing()
-        return self._view
+            try:
+                self._view = _mapped(self.section, self.size) if self.section else _nothing()
+            except OSError as error:
+                raise translated(error) from error
+        return self._view[:]
 
 
 def _nothing() -> memoryview:
@@ -45,37 +47,11 @@ def _mapped(section: Handle, size: int) -> memoryview:
     return memoryview(memory).cast("B")
 
 
-class WindowsSharedMemory:
+class WindowsSharedMemory(RegionHandle[_Region]):
     """See OsIpcSharedMemory."""
 
-    kind: ClassVar[Kind] = Kind.SHARED_MEMORY
-
-    def __init__(self, region: _Region) -> None:
-        self._region: _Region | None = region
-
-    @property
-    def buffer(self) -> memoryview:
-        try:
-            return self._open().view()[:]
-        except OSError as error:
-            raise translated(error) from error
-
-    def __len__(self) -> int:
-        return self._open().size
-
-    def clone(self) -> WindowsSharedMemory:
-        return WindowsSharedMemory(self._open())
-
-    def close(self) -> None:
-        self._region = None
-
-    def _open(self) -> _Region:
-        if self._region is None:
-            raise ClosedError("this shared memory is closed")
-        return self._region
-
     def _lend(self) -> tuple[Entry, None, Callable[[bool], object]]:
-        region = self._open()
+        region = self.region
         handle = region.section.value if region.section else 0
         return Entry(self.kind, region.size, handle, 0, bytes(16)), None, lambda sent: region
 
@@ -87,10 +63,10 @@ def make_region(data_or_size: Buffer | int) -> WindowsSharedMemory:
         return WindowsSharedMemory(_Region(None, 0))
     try:
         region = _Region(new_section(size), size)
-        if not isinstance(data_or_size, int):
-            region.view()[:] = memoryview(data_or_size).cast("B")
     except OSError as error:
         raise translated(error) from error
+    if not isinstance(data_or_size, int):
+        region.view()[:] = memoryview(data_or_size).cast("B")
     return WindowsSharedMemory(region)
 
 
