@@ -8,23 +8,18 @@ import sys
 from collections.abc import Iterable, Iterator
 from itertools import chain, repeat
 from operator import index
-from typing import Any, ClassVar, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from ipc_core import registry
 from ipc_core.attachable import Attachable
 from ipc_core.handles import contiguous
 from ipc_core.spi import Backend, Buffer, Kind
 
+if TYPE_CHECKING:
+    from io import BufferedIOBase, RawIOBase
+    from typing import BinaryIO
+
 _CHUNK = 1 << 20
-
-
-class BinaryFile(Protocol):
-    """What a region can be made from, of any kind."""
-
-    def read(self) -> bytes: ...
-    def readinto(self, buffer: Any, /) -> int | None: ...
-    def tell(self) -> int: ...
-    def seek(self, offset: int, whence: int = 0, /) -> int: ...
 
 
 class IpcSharedMemory(Attachable):
@@ -76,7 +71,7 @@ class IpcSharedMemory(Attachable):
     @classmethod
     def from_file(
         cls,
-        file: str | os.PathLike[str] | BinaryFile,
+        file: str | os.PathLike[str] | BinaryIO | BufferedIOBase | RawIOBase,
         *,
         backend: str | Backend | None = None,
     ) -> IpcSharedMemory:
@@ -154,22 +149,22 @@ def _size(length: int) -> int:
     return size
 
 
-def _left_in(file: BinaryFile) -> int:
+def _left_in(file: Any) -> int:
     """How much can be read; 0 if the file does not tell."""
     try:
-        at = file.tell()
-        end = file.seek(0, os.SEEK_END)
+        at: int = file.tell()
+        end: int = file.seek(0, os.SEEK_END)
         file.seek(at)
     except (OSError, ValueError):
         return 0
     return max(0, end - at)
 
 
-def _parts(file: BinaryFile, size: int) -> Iterator[memoryview]:
+def _parts(file: Any, size: int) -> Iterator[memoryview]:
     """The next `size` bytes of a file, in memory that is used again for each part."""
     memory = memoryview(bytearray(min(size, _CHUNK)))
     while size:
-        count = file.readinto(memory[: min(size, _CHUNK)])
+        count: int | None = file.readinto(memory[: min(size, _CHUNK)])
         if not count:
             raise OSError(errno.EIO, f"the file ends {size} bytes early")
         yield memory[:count]
