@@ -178,6 +178,25 @@ def test_memory_that_cannot_be_mapped_is_copied(
     assert len(memories(ends)) == 1
 
 
+def test_huge_pages(ends: Ends) -> None:
+    """They cannot be mapped safely: who makes a hole there may find none left. So: a copy."""
+    size = 2 << 20
+    fd = os.memfd_create("huge", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING | os.MFD_HUGETLB)
+    try:
+        os.ftruncate(fd, size)
+        try:
+            memory = mmap.mmap(fd, size)
+        except OSError:
+            pytest.skip("no huge pages are set aside (vm.nr_hugepages)")
+        memory[:] = b"h" * size
+        view = MemoryPayload(os.dup(fd), size - HEAD_SIZE).map()
+        assert isinstance(view.obj, bytearray)
+        assert view == b"h" * (size - HEAD_SIZE)
+        memory.close()
+    finally:
+        os.close(fd)
+
+
 @pytest.mark.parametrize("state", ["unread", "mapped"])
 @pytest.mark.parametrize("who", ["parent", "child"])
 def test_after_a_fork_memory_is_never_free(ends: Ends, state: str, who: str) -> None:
