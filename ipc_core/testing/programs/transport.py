@@ -116,7 +116,7 @@ def relay(name: str) -> None:
             data, attachments = receiver.recv(30)
         except Disconnected:
             return
-        tx.send(data, attachments)
+        tx.send(copied(data), attachments)
 
 
 def write_region(name: str) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from ipc_core import registry
+from ipc_core.message import copied
 from ipc_core.spi import (
     Backend,
     BrokenChannelError,
@@ -33,7 +34,7 @@ def serve(bag: Bag, backend: Backend) -> tuple[OsIpcOneShotServer, str]:
 
 def accept(bag: Bag, server: OsIpcOneShotServer) -> tuple[Any, Any, list[Any]]:
     receiver, data, attachments = server.accept(30)
-    return bag.keep(receiver), data, [bag.keep(attachment) for attachment in attachments]
+    return bag.keep(receiver), copied(data), [bag.keep(attachment) for attachment in attachments]
 
 
 @each_test(requires(Capability.CROSS_PROCESS))
@@ -214,7 +215,7 @@ class TestTransportDeaths:
                     child.kill()
                     child.wait(30)
                 try:
-                    data, _ = receiver.recv(30)
+                    data, _ = bag.os_recv(receiver)
                 except Disconnected:
                     break
             assert following >= rounds

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from ipc_core.message import copied
-from ipc_core.spi import Backend, Buffer, Empty
+from ipc_core.spi import Backend, Empty
 from ipc_core.testing.bag import Bag
 from ipc_core.testing.payloads import MIB, SENTENCE, pattern, same
 from ipc_core.testing.timing import AtLeast, Soon
@@ -193,15 +193,14 @@ class TestTransportWaiting:
         assert bag.os_recv(rx)[0] == b"works"
 
 
-def polled(rx: Any) -> Buffer:
+def polled(rx: Any) -> bytes:
     """The next message, by polls only."""
     with Soon(30):
         while True:
             try:
-                data: Buffer = rx.recv(0)[0]
+                return copied(rx.recv(0)[0])
             except Empty:
                 continue
-            return data
 
 
 def waits(bag: Bag, backend: Backend) -> dict[str, Callable[[float | None], None]]:
