@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 from ipc_core.spi import BrokenChannelError, ClosedError, IpcError, IpcIOError
 
@@ -24,15 +22,6 @@ def translated(error: OSError) -> IpcError:
     if code == errno.EBADF:
         return ClosedError("closed by another thread")
     return io_error(code)
-
-
-@contextmanager
-def translation() -> Iterator[None]:
-    """Raise `translated` errors instead of the system's own."""
-    try:
-        yield
-    except OSError as error:
-        raise translated(error) from error
 
 
 def broken(code: int = errno.EPIPE) -> BrokenChannelError:

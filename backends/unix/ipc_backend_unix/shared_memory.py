@@ -19,7 +19,7 @@ from ipc_backend_unix.descriptors import (
     new_memory,
     write_all,
 )
-from ipc_backend_unix.errors import io_error, translation
+from ipc_backend_unix.errors import io_error, translated
 from ipc_core.spi import Buffer, DecodeError, Kind, RegionHandle
 
 
@@ -33,8 +33,10 @@ class _Region:
 
     def view(self) -> memoryview:
         if self._view is None:
-            with translation():
+            try:
                 self._view = _mapped(self.memory.fd, self.size) if self.memory else _nothing()
+            except OSError as error:
+                raise translated(error) from error
         return self._view
 
 
@@ -66,40 +68,40 @@ def make_region(data_or_size: Buffer | int) -> UnixSharedMemory:
     """
     if not isinstance(data_or_size, int):
         return fill_region([data_or_size], len(data_or_size))
-
-    def set_size(fd: int) -> None:
-        with translation():
-            os.ftruncate(fd, data_or_size)
-            if _keeps_strict_account():
-                os.posix_fallocate(fd, 0, data_or_size)
-
-    return _make(data_or_size, set_size)
+    if not data_or_size:
+        return UnixSharedMemory(_Region(None, 0))
+    memory = _memory_for(data_or_size)
+    try:
+        os.ftruncate(memory.fd, data_or_size)
+        if _keeps_strict_account():
+            os.posix_fallocate(memory.fd, 0, data_or_size)
+    except OSError as error:
+        raise translated(error) from error
+    return _registered(memory, data_or_size)
 
 
 def fill_region(chunks: Iterable[Buffer], size: int) -> UnixSharedMemory:
     """See Backend.filled_memory. Writing takes half the time of touching a mapping."""
-
-    def write(fd: int) -> None:
-        written = 0
-        for chunk in chunks:
-            with translation():
-                write_all(fd, [chunk], written)
-            written += len(chunk)
-
-    return _make(size, write)
-
-
-def _make(size: int, fill: Callable[[int], None]) -> UnixSharedMemory:
     if not size:
         return UnixSharedMemory(_Region(None, 0))
+    memory = _memory_for(size)
+    written = 0
+    for chunk in chunks:
+        try:
+            write_all(memory.fd, [chunk], written)
+        except OSError as error:
+            raise translated(error) from error
+        written += len(chunk)
+    return _registered(memory, size)
+
+
+def _memory_for(size: int) -> Descriptor:
     if size > os.sysconf("SC_PHYS_PAGES") * mmap.PAGESIZE:
         raise io_error(errno.ENOMEM, f"{size} bytes are more than the memory of this machine")
-    with translation():
-        memory = new_memory()
-    fill(memory.fd)
-    with translation():
-        freeze_size(memory.fd)
-        return _registered(memory, size)
+    try:
+        return new_memory()
+    except OSError as error:
+        raise translated(error) from error
 
 
 @cache
@@ -118,7 +120,14 @@ _regions: WeakValueDictionary[tuple[int, int, int], _Region] = WeakValueDictiona
 
 
 def _registered(memory: Descriptor, size: int) -> UnixSharedMemory:
-    """A handle on this memory. Takes over the descriptor, which is closed if there is another."""
+    """A handle on this memory, whose size is fixed from now on. Takes over the descriptor, which is
+    closed if there is another. Raises DecodeError for memory that is smaller, or not sealable."""
+    try:
+        if freeze_size(memory.fd) < size:
+            raise DecodeError(f"a region of {size} bytes is larger than its memory")
+    except BaseException:
+        memory.close()
+        raise
     status = os.fstat(memory.fd)
     key = status.st_dev, status.st_ino, size
     region = _regions.get(key)
@@ -136,11 +145,4 @@ def _receive_region(fds: list[int], size: int) -> UnixSharedMemory:
         raise DecodeError(f"a region of {size} bytes cannot have {len(fds)} descriptors")
     if not size:
         return UnixSharedMemory(_Region(None, 0))
-    memory = Descriptor(fds[0])
-    try:
-        if freeze_size(memory.fd) < size:
-            raise DecodeError(f"a region of {size} bytes is larger than its memory")
-    except BaseException:
-        memory.close()
-        raise
-    return _registered(memory, size)
+    return _registered(Descriptor(fds[0]), size)
