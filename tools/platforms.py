@@ -2,8 +2,9 @@
 
     python tools/platforms.py
 
-reads the reports that tools/kit_report.py wrote during `make test`. They have to be there for
-every row, and to be of one kit.
+reads the reports that tools/kit_report.py wrote into .cache/kit during `make test`. They have to be
+there for every row, and to be of one kit. Those of the hosted workflow, put beside them, make
+further rows.
 """
 
 from __future__ import annotations
@@ -59,7 +60,8 @@ def load(folder: Path) -> list[Row]:
     missing = {env for name, env in ROWS.items() if not (folder / f"{name}.json").exists()}
     if missing:
         raise SystemExit(f'no whole run yet: make test ARGS="-e {",".join(sorted(missing))}"')
-    rows = [Row(**json.loads((folder / f"{name}.json").read_text("utf-8"))) for name in ROWS]
+    names = [*ROWS, *sorted(path.stem for path in folder.glob("hosted-*.json"))]
+    rows = [Row(**json.loads((folder / f"{name}.json").read_text("utf-8"))) for name in names]
     if len({row.kit for row in rows}) > 1:
         raise SystemExit("the reports are of different versions of the kit: run make test again")
     return rows

@@ -6,7 +6,7 @@ set -euo pipefail
 cd "$repository"
 "$tools/make.sh"
 run() {
-    timeout --kill-after 10 "${LIMIT:-900}" "$tools/python.sh" "$@"
+    timeout --kill-after 10 "${LIMIT:-1200}" "$tools/python.sh" "$@"
 }
 wine --version
 run tools/windows/register.py
