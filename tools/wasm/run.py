@@ -85,7 +85,8 @@ def install() -> None:
         shutil.copy(TOOLS / name, BUILD)
     npm = next(node().parents[1].rglob("npm/bin/npm-cli.js"))
     options = ("--no-audit", "--no-fund", "--ignore-scripts", "--loglevel=error")
-    call(node(), npm, "ci", *options, cwd=BUILD)
+    # Not only by the certificates that are built into it.
+    call(node(), "--use-system-ca", npm, "ci", *options, cwd=BUILD)
     pip(
         "install", "--require-hashes", "--no-deps", "--only-binary=:all:",
         "--platform=any", "--python-version=3.14", "--implementation=py", "--abi=none",
