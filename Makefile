@@ -5,17 +5,17 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 export PIP_CONSTRAINT := $(CURDIR)/.ci/constraints.txt
 
-.PHONY: demo test quick test-macos test-wasm test-windows lint bench faults soak fuzz clean
+.PHONY: demo test quick test-macos test-wasm test-windows platforms lint bench faults soak fuzz clean
 
 demo: $(VENV)/installed
 	$(BIN)/ipc-core demo $(ARGS)
 
-# Two environments at a time; what measures speed runs alone.
+# Three environments at a time, since much of their time is waiting; what measures speed runs alone.
 test: $(VENV)/installed
 ifdef ARGS
 	$(BIN)/tox run $(ARGS)
 else
-	TOX_SKIP_ENV='speed' $(BIN)/tox run-parallel --parallel 2 --parallel-no-spinner
+	TOX_SKIP_ENV='speed' $(BIN)/tox run-parallel --parallel 3 --parallel-no-spinner
 	$(BIN)/tox run -e speed
 endif
 
@@ -33,10 +33,14 @@ quick: $(VENV)/installed
 	$(BIN)/python -m pytest --pyargs ipc_core.testing.suite --ipc-backend unix
 	$(BIN)/python -m pytest --pyargs ipc_core.testing.suite --ipc-backend inprocess
 
-# On two WebAssembly interpreters, which it installs into .wasm/. Needs node 20 or later, and npm.
+# On two WebAssembly interpreters, which it installs into .wasm/.
 # ARGS: pyodide or wasi, then -- and arguments for pytest.
 test-wasm:
 	$(PYTHON) tools/wasm/run.py $(ARGS)
+
+# Writes the tables of docs/platforms.md from the last `make test`.
+platforms:
+	$(PYTHON) tools/platforms.py
 
 lint: $(VENV)/installed
 	$(BIN)/tox run -e lint,types
@@ -56,7 +60,7 @@ fuzz: $(VENV)/installed
 	$(BIN)/python backends/unix/tests/fuzz_receive.py --seconds 600 $(ARGS)
 
 clean:
-	rm -rf $(VENV) .wasm .tox .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) .cache .wasm .tox .mypy_cache .ruff_cache .pytest_cache .hypothesis
 
 $(VENV)/installed: pyproject.toml backends/*/pyproject.toml .ci/constraints.txt
 	$(PYTHON) -m venv $(VENV)

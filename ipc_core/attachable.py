@@ -51,7 +51,11 @@ class Attachable:
     def close(self) -> None:
         """Release it. Closing twice does nothing; any later use raises ClosedError."""
         if type(self._handle) is not Gone:
-            self._retire(ClosedError, "is closed").close()
+            try:
+                handle = self._retire(ClosedError, "is closed")
+            except ClosedError:
+                return  # another thread closed or sent it just now
+            handle.close()
 
     def _owned(self) -> Any:
         """Return the handle. Raises ClosedError or MovedError if there is none any more."""

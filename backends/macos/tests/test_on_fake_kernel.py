@@ -380,7 +380,7 @@ def test_a_forked_child_has_nothing(bag: Bag, backend: Backend, children: Childr
             inner_tx.send(b"", [region])
         inner_tx.send(b"own")
         assert inner_rx.recv(0)[0] == b"own"
-        assert region.buffer == b"region"
+        assert bytes(region.buffer) == b"region"
         for end in (tx, rx, region, members, server, inner_tx, inner_rx):
             end.close()
 

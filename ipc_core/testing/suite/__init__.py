@@ -20,6 +20,7 @@ from ipc_core.testing.suite.test_receiver_set import TestReceiverSet
 from ipc_core.testing.suite.test_receiver_set_members import TestReceiverSetMembers
 from ipc_core.testing.suite.test_reentrancy import TestReentrancy
 from ipc_core.testing.suite.test_router import TestRouter
+from ipc_core.testing.suite.test_router_life import TestRouterLife
 from ipc_core.testing.suite.test_router_steps import TestRouterSteps
 from ipc_core.testing.suite.test_shared_memory import TestSharedMemory
 from ipc_core.testing.suite.test_signals import TestSignals
@@ -92,6 +93,7 @@ class BackendConformance(
     TestTransportQueue,
     TestTransportServer,
     TestRouter,
+    TestRouterLife,
     TestRouterSteps,
     TestStream,
     TestMachine,

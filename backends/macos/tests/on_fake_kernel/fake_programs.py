@@ -58,8 +58,7 @@ def fill_and_exit(name: str, count: str) -> None:
 
 def forge(name: str, what: str) -> None:
     """Send a message that no backend would send; then a proper one."""
-    from ipc_backend_macos import frame, mach
-    from macos_on_fake_kernel import kernel
+    from ipc_backend_macos import frame, kernel, mach
 
     to_parent, rx = _meet(name)
     destination = to_parent.destination.name

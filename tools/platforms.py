@@ -1,0 +1,120 @@
+"""Fill the tables of docs/platforms.md with what the last runs of the conformance kit came to.
+
+    python tools/platforms.py
+
+reads the reports that tools/kit_report.py wrote into .cache/kit during `make test`. They have to be
+there for every row, and to be of one kit. Those of the hosted workflow, put beside them, make
+further rows.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+REPORTS = ROOT / ".cache" / "kit"
+PAGE = ROOT / "docs" / "platforms.md"
+BEGIN, END = "<!-- kit -->\n", "<!-- end of kit -->\n"
+
+# The report of each row -> the environment of tox that writes it.
+ROWS = {
+    **{
+        f"py3{minor}-{backend}": f"py3{minor}-{backend}"
+        for backend in ("unix", "inprocess")
+        for minor in (10, 11, 12, 13)
+    },
+    "windows-windows": "windows",
+    "windows-inprocess": "windows",
+    "pyodide-inprocess": "wasm",
+    "wasi-inprocess": "wasm",
+    "macos": "macos",
+}
+
+
+@dataclass(frozen=True)
+class Row:
+    """One run of the kit, as its report has it."""
+
+    backend: str
+    interpreter: str
+    system: str
+    passed: int
+    failed: int
+    skipped: Mapping[str, int]
+    kit: str
+
+    @property
+    def place(self) -> str:
+        """What it ran on, in words that nobody can take for more."""
+        if self.backend == "macos" and not self.system.startswith("macOS"):
+            return f"a fake Mach kernel on {self.system}"
+        return self.system
+
+
+def load(folder: Path) -> list[Row]:
+    """The rows in their order. Raises SystemExit when one is missing, or they do not compare."""
+    missing = {env for name, env in ROWS.items() if not (folder / f"{name}.json").exists()}
+    if missing:
+        raise SystemExit(f'no whole run yet: make test ARGS="-e {",".join(sorted(missing))}"')
+    names = [*ROWS, *sorted(path.stem for path in folder.glob("hosted-*.json"))]
+    rows = [Row(**json.loads((folder / f"{name}.json").read_text("utf-8"))) for name in names]
+    if len({row.kit for row in rows}) > 1:
+        raise SystemExit("the reports are of different versions of the kit: run make test again")
+    return rows
+
+
+def counts(rows: Iterable[Row]) -> list[str]:
+    lines = [
+        "| backend | run on | interpreter | passed | skipped | failed |",
+        "|---|---|---|---|---|---|",
+    ]
+    for row in rows:
+        skipped = sum(row.skipped.values())
+        lines.append(
+            f"| `{row.backend}` | {row.place} | {row.interpreter} "
+            f"| {row.passed} | {skipped} | {row.failed} |"
+        )
+    return lines
+
+
+def reasons(skipped: Mapping[str, int]) -> str:
+    """Why tests were skipped, and how many: what the backend does not claim, then the rest."""
+    claims, others = [], []
+    for reason, count in skipped.items():
+        claim = re.fullmatch(r"\w+ does not claim (\w+)", reason)
+        if claim:
+            claims.append(f"`{claim[1]}` {count}")
+        else:
+            others.append(f"{reason} {count}")
+    parts = [f"not claimed: {', '.join(claims)}"] * bool(claims) + others
+    return "; ".join(parts) or "none"
+
+
+def explanations(rows: Iterable[Row]) -> list[str]:
+    """A line for each backend and set of reasons."""
+    found: dict[tuple[str, str], list[str]] = {}
+    for row in rows:
+        found.setdefault((row.backend, reasons(row.skipped)), []).append(
+            f"{row.interpreter} on {row.place}"
+        )
+    return [
+        f"- `{backend}`, {', '.join(places)}: {text}." for (backend, text), places in found.items()
+    ]
+
+
+def main() -> None:
+    rows = load(REPORTS)
+    before, _, rest = PAGE.read_text("utf-8").partition(BEGIN)
+    _, _, after = rest.partition(END)
+    body = [*counts(rows), "", "Skipped were:", "", *explanations(rows)]
+    PAGE.write_text(before + BEGIN + "\n".join(body) + "\n" + END + after, "utf-8")
+    failed = sum(row.failed for row in rows)
+    print(f"{PAGE.relative_to(ROOT)}: {len(rows)} runs, {failed} tests failed")
+
+
+if __name__ == "__main__":
+    main()
