@@ -107,7 +107,8 @@ class IpcBytesSender(Limited, _SenderEnd):
 
     def to_opaque(self) -> OpaqueIpcSender:
         """Forget what it sends; this sender is moved."""
-        return OpaqueIpcSender(self._retire(MovedError, "was made opaque"), self._backend)
+        format = format_for(max_message=self._max_message)
+        return OpaqueIpcSender(self._retire(MovedError, "was made opaque"), self._backend, format)
 
 
 class OpaqueIpcSender(Formatted, _SenderEnd):
@@ -123,7 +124,8 @@ class OpaqueIpcSender(Formatted, _SenderEnd):
 
     def to_bytes(self) -> IpcBytesSender:
         """Make it a sender of bytes again; this object is moved."""
-        return IpcBytesSender(self._retire(MovedError, "was converted"), self._backend)
+        limit = self._format.max_message
+        return IpcBytesSender(self._retire(MovedError, "was converted"), self._backend, limit)
 
 
 def _contiguous(data: Buffer) -> Buffer:
