@@ -8,6 +8,7 @@ are level before and after.
 from __future__ import annotations
 
 import gc
+import importlib
 import sys
 import threading
 from collections.abc import Iterator
@@ -101,6 +102,13 @@ def children(level: None) -> Iterator[Children]:
     """Starts child processes, and ends those that a failed test left."""
     with Children() as children:
         yield children
+
+
+@pytest.fixture
+def messages() -> Any:
+    """The module `ipc_core.testing.messages`; skips the test where msgspec is not installed."""
+    pytest.importorskip("msgspec")
+    return importlib.import_module("ipc_core.testing.messages")
 
 
 @pytest.fixture
