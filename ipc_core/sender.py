@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 from ipc_core import registry
 from ipc_core.attachable import Attachable
 from ipc_core.errors import EncodeError, MovedError
-from ipc_core.formats import Formatted, Limited, format_for
+from ipc_core.formats import Formatted, Limited, checked_limit, format_for
 from ipc_core.message import encode, too_large
 from ipc_core.spi import Buffer, Kind
 from ipc_core.timeouts import check_timeout
@@ -90,6 +90,7 @@ class IpcBytesSender(Limited, _SenderEnd):
     @classmethod
     def connect(cls, name: str, *, max_message: int | None = None) -> Self:
         """Connect to the one-shot server called `name`. See `IpcSender.connect`."""
+        checked_limit(max_message)
         found, address = registry.find_server(name, "once")
         return cls(found.connect(address), found, max_message)
 

@@ -28,6 +28,11 @@ class Reply(msgspec.Struct):
     number: int
 
 
+ReplySender = IpcSender[Reply]
+ReplySenders = list[ReplySender]
+ReplyReceiver = IpcReceiver[Reply]
+
+
 class Item(msgspec.Struct):
     name: str
     price: float
@@ -37,6 +42,9 @@ class Item(msgspec.Struct):
 class Note:
     text: str
     pages: list[int]
+
+
+Notes = list[Note]
 
 
 class Address(TypedDict):

@@ -41,7 +41,7 @@ class TestTyped:
         assert type(received.shapes["b"].corner) is m.Point
         for type_, value in (
             (m.Shape, m.Circle(m.Point(0.0, 0.0), 1.0)),
-            (list[m.Note], [m.Note("x" * 100_000, [])]),
+            (m.Notes, [m.Note("x" * 100_000, [])]),
             (tuple[int, str], (1, "one")),
             (m.Address, {"street": "", "number": -1}),
             (None, {"anything": [None, True, 2**63, b"bytes"]}),
@@ -175,7 +175,7 @@ class TestTyped:
         """I38, I40, W1: slots that are not there, are something else, are used twice, or are no
         slots, are errors; what came is closed."""
         m = messages
-        tx, rx = bag.forged_channel(backend, list[IpcSender[m.Reply]], codec=m.CODEC)
+        tx, rx = bag.forged_channel(backend, m.ReplySenders, codec=m.CODEC)
         for forged in (
             [m.slot(0), m.slot(0)],
             [m.slot(1)],
@@ -206,7 +206,7 @@ class TestTyped:
     def test_message_does_not_choose(self, bag: Bag, backend: Backend, messages: Any) -> None:
         """I40: codec and type of a received end are those declared, whatever its maker uses."""
         m = messages
-        tx, rx = bag.forged_channel(backend, IpcReceiver[m.Reply], codec=m.CODEC)
+        tx, rx = bag.forged_channel(backend, m.ReplyReceiver, codec=m.CODEC)
         sub_tx, sub_rx = bag.os_channel(backend)
         m.exploded.clear()
         tx.send(m.forged(m.slot(0)), [sub_rx])
@@ -242,7 +242,7 @@ class TestTyped:
         tx.send({"not": "Ends"})
         with pytest.raises(DecodeError):
             rx.recv()
-        holder_tx, holder_rx = bag.channel(IpcReceiver[m.Reply], codec=m.CODEC)
+        holder_tx, holder_rx = bag.channel(m.ReplyReceiver, codec=m.CODEC)
         holder_tx.send(reply_rx)
         bag.recv(holder_rx)
 
@@ -279,7 +279,7 @@ class TestTyped:
             text = "x" * size
             tx, rx = bag.forged_channel(backend)
             tx.send(typed.encode(text))
-            with pytest.raises(DecodeError, match="'msgspec' wrote .* receiver uses 'pickle'"):
+            with pytest.raises(DecodeError, match=r"'msgspec' wrote .* receiver uses 'pickle'"):
                 rx.recv()
             tx.send(plain.encode(text))
             assert rx.recv() == text
@@ -299,7 +299,7 @@ class TestTyped:
 
         m = messages
         for wrong in (complex, object, list[complex], IpcSender[complex], "Order", 5,
-                      IpcSender[m.Reply] | IpcReceiver[m.Reply], IpcSender[m.Reply] | int,
+                      m.ReplySender | m.ReplyReceiver, m.ReplySender | int,
                       list[IpcReceiver["NoSuchClass"]]):  # type: ignore[name-defined]  # noqa: F821  # fmt: skip
             with pytest.raises(TypeError, match="the codec 'msgspec' cannot carry"):
                 ipc_core.channel(wrong, codec=m.CODEC)
