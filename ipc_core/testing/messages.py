@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import pickle
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, NamedTuple, Optional, TypedDict, Union
+from typing import NamedTuple, Optional, TypedDict, Union
 
 import msgspec
 from msgspec.msgpack import Ext
@@ -19,6 +18,7 @@ from ipc_core import (
     OpaqueIpcReceiver,
     OpaqueIpcSender,
 )
+from ipc_core.testing.bombs import pickles, wrapped
 
 CODEC = "msgspec"
 TAG = b"\x01msgspec\0"
@@ -113,40 +113,11 @@ def slot(number: object) -> Ext:
     return Ext(0x49, msgspec.msgpack.encode(number))
 
 
-exploded: list[object] = []
-
-
-def explode(how: object) -> object:
-    """What bombs call when they go off."""
-    exploded.append(how)
-    return how
-
-
-class Bomb:
-    """Calls `explode` when it is unpickled."""
-
-    def __init__(self, how: object) -> None:
-        self._how = how
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return explode, (self._how,)
-
-
 def bombs() -> Iterator[bytes]:
     """Payloads of which each would run code in a receiver that unpickles anything."""
-    pickles = [pickle.dumps(Bomb(protocol), protocol) for protocol in range(6)]
-    pickles += [
-        b"cipc_core.testing.messages\nexplode\n(S'by name'\ntR.",
-        b"\x80\x04(S'instance'\nicollections\nOrderedDict\n" + pickles[0],
-        pickle.dumps({"items": [], "note": Bomb("inside")}),
-    ]
-    for each in pickles:
-        yield each
-        yield bytes(4) + (0).to_bytes(4, "little") + len(each).to_bytes(8, "little") + each
-        yield TAG + each
+    yield from wrapped(CODEC)
+    for each in pickles():
         yield forged(each)
         yield forged({"items": [], "reply": Ext(0x49, each)})
         yield forged({"items": [], "note": Ext(1, each)})
         yield forged({"items": [{"name": each, "price": 1.0}]})
-        yield b"\x01pickle\0" + each
-        yield b"\x06pickle" + each

@@ -1,4 +1,5 @@
-"""The pytest plugin of the conformance kit: `-p ipc_core.testing.plugin --ipc-backend NAME`.
+"""The pytest plugin of the conformance kit: `-p ipc_core.testing.plugin`, and `--ipc-backend NAME`
+or `--ipc-codec NAME`.
 
 It chooses the backend for each test, skips what the backend does not claim to do, fails a run in
 which a claimed capability was never tested, limits every test in time, and checks that descriptors
@@ -17,14 +18,14 @@ from typing import Any
 import pytest
 
 import ipc_core
-from ipc_core import Router, registry
-from ipc_core.spi import THREADS, Backend, Capability, NoBackendError
+from ipc_core import Router, codecs, registry
+from ipc_core.spi import THREADS, Backend, Capability, Codec, NoBackendError
 from ipc_core.testing.bag import Bag
 from ipc_core.testing.children import Children
 from ipc_core.testing.level import descriptors, warm_up
 from ipc_core.testing.states import wait_until
 
-pytest.register_assert_rewrite("ipc_core.testing.suite")
+pytest.register_assert_rewrite("ipc_core.testing.suite", "ipc_core.testing.codec_suite")
 
 SECONDS_PER_TEST = 60
 
@@ -34,9 +35,11 @@ _skipped: dict[Capability, list[str]] = {}
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.getgroup("ipc-core").addoption(
+    group = parser.getgroup("ipc-core")
+    group.addoption(
         "--ipc-backend", metavar="NAME", help="the backend to prove (default: the chosen one)"
     )
+    group.addoption("--ipc-codec", metavar="NAME", help="the codec to prove (default: pickle)")
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -73,6 +76,13 @@ def backend(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> 
     ipc_core.set_default_backend(found.name)
     yield found
     ipc_core.set_default_backend(None)
+
+
+@pytest.fixture
+def codec(request: pytest.FixtureRequest, backend: Backend) -> Codec:
+    """The codec under test. Fails the test if it cannot be used."""
+    name = getattr(request.cls, "codec", None) or request.config.getoption("--ipc-codec")
+    return codecs.find(name or codecs.default_codec.name)
 
 
 @pytest.fixture

@@ -16,6 +16,7 @@ from ipc_core import (
 )
 from ipc_core.spi import Backend, Capability, Kind
 from ipc_core.testing.bag import Bag
+from ipc_core.testing.bombs import exploded
 from ipc_core.testing.children import Children
 from ipc_core.testing.marks import each_test, requires
 from ipc_core.testing.programs import typed as typed_programs
@@ -137,7 +138,7 @@ class TestTyped:
         m = messages
         tx, rx = bag.forged_channel(backend, m.Order, codec=m.CODEC)
         any_tx, any_rx = bag.forged_channel(backend, codec=m.CODEC)
-        m.exploded.clear()
+        exploded.clear()
         for bomb in m.bombs():
             for sender, receiver in ((tx, rx), (any_tx, any_rx)):
                 sender.send(bomb)
@@ -145,7 +146,7 @@ class TestTyped:
                     receiver.recv()
                 except DecodeError:
                     pass
-                assert m.exploded == []
+                assert exploded == []
         tx.send(m.forged({"items": []}))
         assert rx.recv() == m.Order([])
 
@@ -208,7 +209,7 @@ class TestTyped:
         m = messages
         tx, rx = bag.forged_channel(backend, m.ReplyReceiver, codec=m.CODEC)
         sub_tx, sub_rx = bag.os_channel(backend)
-        m.exploded.clear()
+        exploded.clear()
         tx.send(m.forged(m.slot(0)), [sub_rx])
         received = bag.recv(rx)
         assert sub_rx.kind is Kind.RECEIVER
@@ -216,7 +217,7 @@ class TestTyped:
             sub_tx.send(bomb)
             with pytest.raises(DecodeError):
                 received.recv()
-        assert m.exploded == []
+        assert exploded == []
         sub_tx.send(m.forged({"number": 3}))
         assert received.recv() == m.Reply(3)
 
@@ -323,12 +324,12 @@ class TestTypedProcesses:
         """I39: nothing that a hostile client sends runs code in the server."""
         m = messages
         server, name = bag.server(m.Order, codec=m.CODEC)
-        m.exploded.clear()
+        exploded.clear()
         child = children.start(typed_programs.bomb, name)
         with pytest.raises(DecodeError, match="msgspec"):
             server.accept(BOUND, child=child)
         assert child.wait(BOUND) in (0, 1)
-        assert m.exploded == []
+        assert exploded == []
 
     def test_client_of_another_codec(self, bag: Bag, children: Children, messages: Any) -> None:
         """I39: a client that uses another codec than the server is told apart from garbage."""
