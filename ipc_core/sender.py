@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar, overload
 
 from ipc_core import registry
 from ipc_core.attachable import Attachable
@@ -40,6 +40,17 @@ class IpcSender(Formatted, _SenderEnd, Generic[T_contra]):
 
     __slots__ = ("_format",)
 
+    @overload
+    @classmethod
+    def connect(
+        cls,
+        name: str,
+        type: type[T],
+        *,
+        codec: str | None = None,
+        max_message: int | None = None,
+    ) -> IpcSender[T]: ...
+    @overload
     @classmethod
     def connect(
         cls,
@@ -48,7 +59,16 @@ class IpcSender(Formatted, _SenderEnd, Generic[T_contra]):
         *,
         codec: str | None = None,
         max_message: int | None = None,
-    ) -> Self:
+    ) -> Self: ...
+    @classmethod
+    def connect(
+        cls,
+        name: str,
+        type: object = None,
+        *,
+        codec: str | None = None,
+        max_message: int | None = None,
+    ) -> IpcSender[Any]:
         """Connect to the one-shot server called `name`; the name says which backend it is on.
 
         `type`, `codec` and `max_message` are those that the server was made with, see `channel`.
