@@ -48,6 +48,7 @@ from ipc_core.testing.suite.test_transport_receiver_set_changes import (
 from ipc_core.testing.suite.test_transport_server import TestTransportServer
 from ipc_core.testing.suite.test_transport_waiting import TestTransportWaiting
 from ipc_core.testing.suite.test_typed import TestTyped, TestTypedProcesses
+from ipc_core.testing.suite.test_typed_values import TestTypedValues
 
 
 class BackendConformance(
@@ -100,6 +101,7 @@ class BackendConformance(
     TestStream,
     TestTyped,
     TestTypedProcesses,
+    TestTypedValues,
     TestMachine,
 ):
     """Every test of the kit. Derive a class and set `backend` to the name of yours."""
