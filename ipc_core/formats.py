@@ -13,8 +13,8 @@ from ipc_core import codecs
 from ipc_core.attachable import Attachable
 from ipc_core.codecs import tags
 from ipc_core.errors import DecodeError, EncodeError
-from ipc_core.message import attach, is_encoding
-from ipc_core.spi import Backend, Buffer, Codec, Reference, is_attachable
+from ipc_core.message import Buffers, attach, is_encoding
+from ipc_core.spi import Backend, Codec, Payload, Reference, is_attachable
 
 
 class Format:
@@ -36,12 +36,12 @@ class Format:
         if codec is not codecs.default_codec:
             self.encode, self.decode = tags.tagged(codec.name, coder)
 
-    def misread(self, data: Buffer, error: Exception) -> str:
-        """Why a message did not decode; that another codec wrote it, if that is why."""
+    def misread(self, payload: Payload, error: Exception) -> str:
+        """Why a message did not decode; that another codec wrote it, where that can be seen."""
         mine = self.codec.name
-        if tags.writer(data) not in (None, mine):
-            return tags.disagreement(data, mine)
-        return f"cannot decode a message of {len(data)} bytes: {error}"
+        if isinstance(payload, Buffers) and tags.writer(payload) not in (None, mine):
+            return tags.disagreement(payload, mine)
+        return f"cannot decode a message of {len(payload)} bytes: {error}"
 
     def _attach(self, obj: object, declared: Sequence[Any] | None = None) -> Reference:
         """Give an endpoint or region its slot; for codecs that meet an object they do not know."""

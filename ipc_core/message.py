@@ -120,19 +120,17 @@ def decode(
     outer = calls.decoding
     inbox = Inbox(backend, attachments) if attachments else None
     decoded = False
-    data: Buffer = b""
     try:
         calls.decoding = inbox
         if format.max_message is not None and len(payload) > format.max_message:
             raise DecodeError(too_large(len(payload), format.max_message))
-        data = payload if type(payload) is bytes else _buffer(format, payload)
-        obj = format.decode(data)
+        obj = format.decode(payload if type(payload) is bytes else _buffer(format, payload))
         decoded = True
         return obj
     except (DecodeError, IpcIOError, MemoryError):
         raise
     except Exception as error:
-        raise DecodeError(format.misread(data, error)) from error
+        raise DecodeError(format.misread(payload, error)) from error
     finally:
         calls.decoding = outer
         if inbox is not None:
