@@ -23,10 +23,12 @@ from ipc_core.testing.waiting import BOUND
 
 def holder(bag: Bag, codec: Codec, end: Any) -> tuple[IpcSender[Any], IpcReceiver[Any]]:
     """A channel for dicts of such ends: declared if the codec knows types, else of anything."""
-    try:
-        return bag.channel(dict[str, end], codec=codec.name)
-    except TypeError:
-        return bag.channel(codec=codec.name)
+    for type_ in (dict[str, end], Any):
+        try:
+            return bag.channel(type_, codec=codec.name)
+        except TypeError:
+            continue
+    pytest.skip("it carries objects of certain types only")
 
 
 def send_ends(tx: IpcSender[Any], message: object) -> None:
