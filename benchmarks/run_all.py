@@ -13,6 +13,7 @@ from interleave import HEADER
 HERE = Path(__file__).parent
 SCRIPTS = [
     "streaming.py",
+    "codecs.py",
     "round_trips.py",
     "receiver_sets.py",
     "endpoints.py",

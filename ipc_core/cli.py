@@ -93,6 +93,14 @@ def backends() -> int:
 
 
 @app.command()
+def codecs() -> int:
+    """List the installed codecs: whether what peers send runs code, whether they work here."""
+    from ipc_core.inspection import show_codecs
+
+    return show_codecs()
+
+
+@app.command()
 def doctor() -> int:
     """Show the limits of this system that programs run into. Exit status 1 if one is too low."""
     from ipc_core.inspection import show_limits

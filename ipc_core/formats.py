@@ -1,7 +1,6 @@
 """How the messages of a channel are written: a codec, bound to a type, and a limit of size.
 
-Both ends of a channel have the same format; it travels with an endpoint that is sent. A message of
-any codec but the default begins with the codec's name, so that two ends that disagree find out.
+Both ends of a channel have the same format; it travels with an endpoint that is sent.
 """
 
 from __future__ import annotations
@@ -12,89 +11,89 @@ from typing import Any, get_args, get_origin
 
 from ipc_core import codecs
 from ipc_core.attachable import Attachable
+from ipc_core.codecs import tags
 from ipc_core.errors import DecodeError, EncodeError
-from ipc_core.message import attach
-from ipc_core.spi import Backend, Buffer, Codec
+from ipc_core.message import Buffers, attach, is_encoding
+from ipc_core.spi import Backend, Codec, Payload, Reference, is_attachable
 
 
 class Format:
-    """A codec bound to a type. `max_message` is the largest payload in bytes, or None."""
+    """A codec bound to a type. `max_message` is the largest payload in bytes, or None.
 
-    __slots__ = ("_coder", "_tag", "codec", "decode", "encode", "max_message", "type")
+    `encode` and `decode` are those of its coder, with the codec's name in front if it is not the
+    default codec.
+    """
+
+    __slots__ = ("codec", "decode", "encode", "max_message", "type")
 
     def __init__(self, codec: Codec, type: Any, max_message: int | None) -> None:
         self.codec = codec
         self.type = type
         self.max_message = max_message
-        self._coder = coder = codec.bind(type, self._attach, self._redeem)
-        self.encode, self.decode = coder.encode, coder.decode
+        coder = codec.bind(type, self._attach, self._redeem)
+        self.encode: tags.Encode = coder.encode
+        self.decode: tags.Decode = coder.decode
         if codec is not codecs.default_codec:
-            name = codec.name.encode("ascii")
-            self._tag = bytes((len(name),)) + name
-            self.encode, self.decode = self._encode, self._decode
+            self.encode, self.decode = tags.tagged(codec.name, coder)
 
-    def _encode(self, obj: object) -> Buffer | Sequence[Buffer]:
-        data = self._coder.encode(obj)
-        if isinstance(data, bytes):
-            return self._tag + data
-        return [self._tag, *([data] if isinstance(data, (bytearray, memoryview)) else data)]
+    def misread(self, payload: Payload, error: Exception) -> str:
+        """Why a message did not decode; that another codec wrote it, where that can be seen."""
+        mine = self.codec.name
+        if isinstance(payload, Buffers) and tags.writer(payload) not in (None, mine):
+            return tags.disagreement(payload, mine)
+        return f"cannot decode a message of {len(payload)} bytes: {error}"
 
-    def _decode(self, data: Buffer) -> Any:
-        view = memoryview(data)
-        size = len(self._tag)
-        if view[:size] != self._tag:
-            raise DecodeError(
-                f"the message was written by {_writer(view)}, but this receiver uses the codec "
-                f"{self.codec.name!r}"
-            )
-        return self._coder.decode(view[size:])
-
-    def _attach(self, obj: object) -> int:
+    def _attach(self, obj: object, declared: Sequence[Any] | None = None) -> Reference:
         """Give an endpoint or region its slot; for codecs that meet an object they do not know."""
         if not isinstance(obj, Attachable):
             raise TypeError(
                 f"the codec {self.codec.name!r} cannot carry a {type(obj).__qualname__}"
             )
-        theirs = getattr(obj, "_format", None)
+        theirs = obj._format if isinstance(obj, Formatted) else None
         if theirs is not None and theirs.codec is not self.codec:
             raise EncodeError(
                 f"a message of the codec {self.codec.name!r} cannot carry this "
                 f"{type(obj).__name__}: its own codec is {theirs.codec.name!r}"
             )
+        if declared is not None and not any(_fits(obj, theirs, each) for each in declared):
+            carries = "" if theirs is None else f" of {theirs.type!r}"
+            raise EncodeError(
+                f"{self.type!r} declares no {type(obj).__name__}{carries}; it declares "
+                f"{', '.join(map(repr, declared)) or 'no endpoint or region'}"
+            )
         obj._owned()
         slot = attach(obj)
         assert slot is not None, "a codec is used only to send a message"
-        return slot
+        limit = _limit(obj)
+        return slot if limit is None else [slot, limit]
 
-    def _redeem(self, declared: Any, slot: object) -> Attachable:
+    def _redeem(self, declared: Any, reference: object) -> Attachable:
         """Make the endpoint or region that a message refers to, as its type declares it."""
+        if not is_attachable(declared):
+            raise TypeError(f"the codec {self.codec.name!r} cannot carry a {declared!r}")
+        slot, limit = _parsed(reference)
         kind = get_origin(declared) or declared
-        if not (isinstance(kind, type) and issubclass(kind, Attachable)):
-            raise TypeError(f"the codec {self.codec.name!r} cannot carry a {kind!r}")
-        if type(slot) is not int:
-            raise DecodeError(f"an attachment is given by its number, not by {slot!r:.60}")
-        inner, *_ = get_args(declared) or (Any,)
-        details = (format_for(inner, self.codec.name),) if hasattr(kind, "_format") else ()
-        made = kind.__new__(kind)
-        made._redeem(slot, *details)
+        made: Attachable = kind.__new__(kind)
+        if isinstance(made, Formatted):
+            inner, *_ = get_args(declared) or (Any,)
+            made._redeem(slot, format_for(inner, self.codec.name, limit))
+        elif isinstance(made, Limited):
+            made._redeem(slot, limit)
+        else:
+            made._redeem(slot)
         return made
 
     def __reduce__(self) -> tuple[Any, ...]:
+        if is_encoding() and _is_of_main(self.type):
+            raise EncodeError(
+                f"an end of a channel of {self.type!r} cannot be sent: the receiver's main program "
+                "is another one; define the class in a module that both import"
+            )
         return format_for, (self.type, self.codec.name, self.max_message)
 
     def __repr__(self) -> str:
         limit = "" if self.max_message is None else f", at most {self.max_message} bytes"
         return f"<{self.codec.name} of {self.type!r}{limit}>"
-
-
-def _writer(data: memoryview) -> str:
-    """Which codec wrote a message, as far as its first bytes tell."""
-    if not data:
-        return "none: it is empty"
-    if data[0] in codecs.DEFAULT_FIRST_BYTES:
-        return f"the codec {codecs.default_codec.name!r}"
-    name = bytes(data[1 : 1 + data[0]]).decode("ascii", "replace")
-    return f"the codec {name!r}" if name.isidentifier() else "something else"
 
 
 class Formatted(Attachable):
@@ -116,7 +115,7 @@ class Formatted(Attachable):
         Raises TypeError if that is known to be another type.
         """
         mine = self._format
-        if mine is DEFAULT or type is None or mine.type == type:
+        if mine.codec is codecs.default_codec or type is None or mine.type == type:
             return mine
         if mine.type is not Any:
             raise TypeError(f"this channel carries {mine.type!r}, not {type!r}")
@@ -137,11 +136,46 @@ class Limited(Attachable):
         return () if self._max_message is None else (self._max_message,)
 
 
-def checked_limit(max_message: int | None) -> int | None:
-    """Return it. Raises ValueError for a limit below 1."""
-    if max_message is not None and max_message < 1:
-        raise ValueError(f"max_message must be at least 1 byte, not {max_message}")
-    return max_message
+def _is_of_main(type: Any) -> bool:
+    module = getattr(type, "__module__", None)
+    return module == "__main__" or any(map(_is_of_main, get_args(type)))
+
+
+def _limit(obj: Attachable) -> int | None:
+    if isinstance(obj, Formatted):
+        return obj._format.max_message
+    return obj._max_message if isinstance(obj, Limited) else None
+
+
+def _fits(obj: Attachable, format: Format | None, declared: Any) -> bool:
+    """Whether an object is what a type declares; what either leaves open fits everything."""
+    if not isinstance(obj, get_origin(declared) or declared):
+        return False
+    inner, *_ = get_args(declared) or (Any,)
+    return format is None or inner in (Any, format.type) or format.type is Any
+
+
+def _parsed(reference: Any) -> tuple[int, int | None]:
+    """The slot and the limit that a message gives in the place of an endpoint or region."""
+    slot, limit = (
+        reference if type(reference) is list and len(reference) == 2 else (reference, None)
+    )
+    try:
+        if type(slot) is int:
+            return slot, checked_limit(limit)
+    except ValueError:
+        pass
+    raise DecodeError(f"{reference!r:.60} does not refer to an attachment")
+
+
+def checked_limit(max_message: Any) -> int | None:
+    """Return it. Raises ValueError for what is not a number of bytes, at least 1, or None."""
+    if max_message is not None and (type(max_message) is not int or max_message < 1):
+        raise ValueError(
+            f"max_message must be a number of bytes, at least 1, or None, not {max_message!r}"
+        )
+    limit: int | None = max_message
+    return limit
 
 
 DEFAULT = Format(codecs.default_codec, Any, None)
@@ -155,17 +189,21 @@ def format_for(
     Raises ValueError for a limit below 1, NotSupportedError for a codec that is not installed, and
     what the codec raises for a type that it cannot carry.
     """
-    if codec in (None, codecs.default_codec.name) and max_message is None:
-        return DEFAULT
+    if codec in (None, codecs.default_codec.name):
+        if max_message is None:
+            return DEFAULT
+        type, codec = Any, codecs.default_codec.name  # it carries everything
+    limit = checked_limit(max_message)
+    carried = Any if type is None else type
     try:
-        return _cached(type, codec, max_message)
-    except TypeError:  # a type without a hash
-        return _make(type, codec, max_message)
+        hash(carried)
+    except TypeError:
+        return _make(carried, codec, limit)
+    return _cached(carried, codec, limit)
 
 
-def _make(type: Any, codec: str | None, max_message: int | None) -> Format:
-    found = codecs.find(codec or codecs.default_codec.name)
-    return Format(found, Any if type is None else type, checked_limit(max_message))
+def _make(type: Any, codec: Any, max_message: int | None) -> Format:
+    return Format(codecs.find(codec), type, max_message)
 
 
 _cached = lru_cache(maxsize=256)(_make)

@@ -1,4 +1,4 @@
-"""Shows what is installed and what limits apply: `ipc-core backends` and `ipc-core doctor`."""
+"""Shows what is installed and what limits apply: `ipc-core backends`, `codecs` and `doctor`."""
 
 from __future__ import annotations
 
@@ -31,6 +31,22 @@ def show_backends() -> int:
         console.print(f"none can be used: {error}")
     else:
         console.print(f"{name} is chosen, by {_explained(setting)}")
+    return 0
+
+
+def show_codecs() -> int:
+    """Print a row for each installed codec, also for those that cannot be used."""
+    table = Table()
+    for heading in ("codec", "distribution", "what peers send", "usable"):
+        table.add_column(heading)
+    for plugin in plugins.installed_codecs():
+        table.add_row(
+            plugin.name,
+            f"{plugin.distribution} {plugin.version}",
+            "" if plugin.codec is None else "runs code" if plugin.codec.runs_code else "is data",
+            "yes" if plugin.reason is None else f"no: {plugin.reason}",
+        )
+    _console().print(table)
     return 0
 
 

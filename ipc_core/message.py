@@ -130,7 +130,7 @@ def decode(
     except (DecodeError, IpcIOError, MemoryError):
         raise
     except Exception as error:
-        raise DecodeError(f"cannot decode a message of {len(payload)} bytes: {error}") from error
+        raise DecodeError(format.misread(payload, error)) from error
     finally:
         calls.decoding = outer
         if inbox is not None:
@@ -164,6 +164,11 @@ def attach(obj: Attachable) -> int | None:
         return None
     embedded.append(obj)
     return len(embedded) - 1
+
+
+def is_encoding() -> bool:
+    """Whether this is a call from inside `encode`."""
+    return _thread.calls.encoding is not None
 
 
 def take(slot: int, kind: Kind, owner: Attachable) -> tuple[Any, Backend]:

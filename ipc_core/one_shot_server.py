@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
 
 from ipc_core import registry
 from ipc_core.attachable import Gone
@@ -43,6 +43,26 @@ class IpcOneShotServer(Generic[T]):
         self._handle: Any = self._backend.one_shot_server()
         self._name = registry.server_name(self._backend, "once", self._handle.name)
 
+    @overload
+    @classmethod
+    def new(
+        cls,
+        type: type[T],
+        *,
+        codec: str | None = None,
+        max_message: int | None = None,
+        backend: str | Backend | None = None,
+    ) -> tuple[IpcOneShotServer[T], str]: ...
+    @overload
+    @classmethod
+    def new(
+        cls,
+        type: object = None,
+        *,
+        codec: str | None = None,
+        max_message: int | None = None,
+        backend: str | Backend | None = None,
+    ) -> tuple[IpcOneShotServer[T], str]: ...
     @classmethod
     def new(
         cls,

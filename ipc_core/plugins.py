@@ -1,4 +1,4 @@
-"""Every installed backend, as importlib.metadata and pluggy see them."""
+"""Every installed backend and codec, as importlib.metadata and pluggy see them."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from typing import Any
 
 import pluggy
 
-from ipc_core import discovery
-from ipc_core.errors import NoBackendError
-from ipc_core.spi import HOOK, PROJECT, Backend
+from ipc_core import codecs, discovery
+from ipc_core.errors import EncodeError, NoBackendError, NotSupportedError
+from ipc_core.spi import CODECS_GROUP, HOOK, PROJECT, Backend, Codec
 
 
 @dataclass(frozen=True)
@@ -30,14 +30,49 @@ def installed() -> list[Installed]:
     ]
 
 
+@dataclass(frozen=True)
+class InstalledCodec:
+    """A registered codec: where it comes from, and why it cannot be used."""
+
+    name: str
+    distribution: str
+    version: str
+    codec: Codec | None
+    reason: str | None
+
+
+def installed_codecs() -> list[InstalledCodec]:
+    """Every registered codec, also those that fail. Imports them all."""
+    points = discovery.entry_points(CODECS_GROUP)
+    return [_inspect_codec(point) for point in sorted(points, key=lambda point: point.name)]
+
+
+def _inspect_codec(point: Any) -> InstalledCodec:
+    codec: Codec | None = None
+    reason = None
+    try:
+        codec = codecs.checked(point.load(), point.name)
+        codec.bind(Any, _nothing, _nothing)
+    except Exception as error:
+        reason = str(error) if isinstance(error, NotSupportedError) else repr(error)
+    return InstalledCodec(point.name, *_origin(point), codec, reason)
+
+
+def _nothing(*_: object) -> Any:
+    raise EncodeError("this coder is only looked at")
+
+
+def _origin(point: Any) -> tuple[str, str]:
+    return (point.dist.name, point.dist.version) if point.dist else ("?", "?")
+
+
 def _inspect(point: Any) -> Installed:
-    distribution, version = (point.dist.name, point.dist.version) if point.dist else ("?", "?")
     try:
         backend = discovery.checked(_ask_plugin(point.load()), point.name)
         reason = backend.unavailable_reason()
     except Exception as error:
         backend, reason = None, str(error) if isinstance(error, NoBackendError) else repr(error)
-    return Installed(point.name, distribution, version, backend, reason)
+    return Installed(point.name, *_origin(point), backend, reason)
 
 
 def _ask_plugin(plugin: object) -> object:

@@ -14,7 +14,7 @@ from ipc_core.errors import (
     IpcError,
     MovedError,
 )
-from ipc_core.formats import Formatted, Limited
+from ipc_core.formats import Formatted, Limited, format_for
 from ipc_core.message import close_all, copied, decode, too_large
 from ipc_core.spi import Attachment, Backend, Kind, Payload
 from ipc_core.timeouts import check_timeout
@@ -147,7 +147,9 @@ class IpcBytesReceiver(_ReceiverEnd[bytes], Limited):
 
     def to_opaque(self) -> OpaqueIpcReceiver:
         """Forget what it receives; this receiver is moved."""
-        return OpaqueIpcReceiver(self._retire(MovedError, "was made opaque"), self._backend)
+        format = format_for(max_message=self._max_message)
+        handle = self._retire(MovedError, "was made opaque")
+        return OpaqueIpcReceiver(handle, self._backend, format)
 
 
 class OpaqueIpcReceiver(Formatted, _Movable):
@@ -166,4 +168,5 @@ class OpaqueIpcReceiver(Formatted, _Movable):
 
     def to_bytes(self) -> IpcBytesReceiver:
         """Make it a receiver of bytes again; this object is moved."""
-        return IpcBytesReceiver(self._retire(MovedError, "was converted"), self._backend)
+        limit = self._format.max_message
+        return IpcBytesReceiver(self._retire(MovedError, "was converted"), self._backend, limit)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar, overload
 
 from ipc_core import registry
 from ipc_core.attachable import Attachable
 from ipc_core.errors import EncodeError, MovedError
-from ipc_core.formats import Formatted, Limited, format_for
+from ipc_core.formats import Formatted, Limited, checked_limit, format_for
 from ipc_core.handles import contiguous
 from ipc_core.message import encode, too_large
 from ipc_core.spi import Buffer, Kind
@@ -41,6 +41,17 @@ class IpcSender(Formatted, _SenderEnd, Generic[T_contra]):
 
     __slots__ = ("_format",)
 
+    @overload
+    @classmethod
+    def connect(
+        cls,
+        name: str,
+        type: type[T],
+        *,
+        codec: str | None = None,
+        max_message: int | None = None,
+    ) -> IpcSender[T]: ...
+    @overload
     @classmethod
     def connect(
         cls,
@@ -49,7 +60,16 @@ class IpcSender(Formatted, _SenderEnd, Generic[T_contra]):
         *,
         codec: str | None = None,
         max_message: int | None = None,
-    ) -> Self:
+    ) -> Self: ...
+    @classmethod
+    def connect(
+        cls,
+        name: str,
+        type: object = None,
+        *,
+        codec: str | None = None,
+        max_message: int | None = None,
+    ) -> IpcSender[Any]:
         """Connect to the one-shot server called `name`; the name says which backend it is on.
 
         `type`, `codec` and `max_message` are those that the server was made with, see `channel`.
@@ -91,6 +111,7 @@ class IpcBytesSender(Limited, _SenderEnd):
     @classmethod
     def connect(cls, name: str, *, max_message: int | None = None) -> Self:
         """Connect to the one-shot server called `name`. See `IpcSender.connect`."""
+        checked_limit(max_message)
         found, address = registry.find_server(name, "once")
         return cls(found.connect(address), found, max_message)
 
@@ -108,7 +129,8 @@ class IpcBytesSender(Limited, _SenderEnd):
 
     def to_opaque(self) -> OpaqueIpcSender:
         """Forget what it sends; this sender is moved."""
-        return OpaqueIpcSender(self._retire(MovedError, "was made opaque"), self._backend)
+        format = format_for(max_message=self._max_message)
+        return OpaqueIpcSender(self._retire(MovedError, "was made opaque"), self._backend, format)
 
 
 class OpaqueIpcSender(Formatted, _SenderEnd):
@@ -124,4 +146,5 @@ class OpaqueIpcSender(Formatted, _SenderEnd):
 
     def to_bytes(self) -> IpcBytesSender:
         """Make it a sender of bytes again; this object is moved."""
-        return IpcBytesSender(self._retire(MovedError, "was converted"), self._backend)
+        limit = self._format.max_message
+        return IpcBytesSender(self._retire(MovedError, "was converted"), self._backend, limit)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Callable, Iterable, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeVar, Union
+from typing import Any, ClassVar, Protocol, TypeVar, Union, get_origin
 
 from ipc_core.errors import (
     BrokenChannelError,
@@ -41,9 +41,6 @@ from ipc_core.handles import (
 )
 from ipc_core.regions import Region, RegionHandle
 from ipc_core.threads import THREADS
-
-if TYPE_CHECKING:
-    pass
 
 SPI_VERSION = 1
 HOOK = "ipc_core_backend"
@@ -156,17 +153,49 @@ class Backend:
         return NotSupportedError(f"the {self.name} backend has no {what}")
 
 
+Reference = Union[int, "list[int]"]
+"""What a codec writes in the place of an endpoint or region: a number, or a list of numbers, each
+at least 0."""
+
+
 class Coder(Protocol):
     """A codec bound to one type. Used from any thread, also by a message inside a message."""
 
     def encode(self, obj: Any) -> Buffer | Sequence[Buffer]:
-        """Turn an object into bytes; several buffers are one payload, and are only borrowed.
+        """Turn an object into bytes; several buffers are one payload. They are only read, and not
+        kept.
 
         Any exception but an IpcError and MemoryError becomes an EncodeError.
         """
 
     def decode(self, data: Buffer) -> Any:
-        """Turn bytes into an object. Any exception becomes a DecodeError."""
+        """Turn bytes into an object, which may keep views of `data`. Any exception but an
+        IpcIOError and MemoryError becomes a DecodeError."""
+
+
+class Attach(Protocol):
+    """Gives an endpoint or region a place in the message that is being encoded."""
+
+    def __call__(self, obj: object, declared: Sequence[Any] | None = None, /) -> Reference:
+        """Return what to write in its place.
+
+        `declared` are the classes of endpoints that the codec's type has room for, such as
+        `IpcSender[Reply]`; None if there is no telling. Raises TypeError for an object that is no
+        endpoint or region, EncodeError for one that is not declared or whose channel has another
+        codec, ClosedError or MovedError for one that is gone.
+        """
+
+
+class Redeem(Protocol):
+    """Gives back the endpoint or region that a message being decoded refers to."""
+
+    def __call__(self, declared: Any, reference: Any, /) -> Any:
+        """Return it as an object of the declared class: `IpcSender[Reply]` is a sender with this
+        codec, bound to Reply.
+
+        Raises DecodeError for a reference that does not fit the message or the class, or was
+        redeemed before.
+        """
 
 
 class Codec(Protocol):
@@ -181,20 +210,20 @@ class Codec(Protocol):
     name: str
     runs_code: bool
 
-    def bind(
-        self,
-        type: Any,
-        attach: Callable[[object], int],
-        redeem: Callable[[Any, object], Any],
-    ) -> Coder:
+    def bind(self, type: Any, attach: Attach, redeem: Redeem) -> Coder:
         """Return a coder for a type, typing.Any if the user gave none.
 
         The coder calls `attach(obj)` for each object that it meets and does not know, and writes
-        the number in its place; it raises TypeError for what is no endpoint or region either.
-        `redeem(declared_type, number)` gives that object back, and raises DecodeError for a number
-        or type that does not fit. Raises NotSupportedError if the codec cannot work here,
-        TypeError for a type that it cannot carry.
+        what that returns in its place; a receiver's coder gives it to `redeem`. Raises TypeError
+        for a type that the codec cannot carry, and NotSupportedError, with what to install, if it
+        cannot work here.
         """
+
+
+def is_attachable(declared: object) -> bool:
+    """Whether a declared type is a class of endpoints or regions, such as `IpcSender[Reply]`."""
+    kind = get_origin(declared) or declared
+    return isinstance(kind, type) and isinstance(getattr(kind, "_kind", None), Kind)
 
 
 _Hook = TypeVar("_Hook", bound=Callable[[], Backend])
@@ -219,6 +248,7 @@ __all__ = [
     "PROJECT",
     "SPI_VERSION",
     "THREADS",
+    "Attach",
     "Attachment",
     "Backend",
     "BriefLock",
@@ -248,10 +278,13 @@ __all__ = [
     "OsIpcSharedMemory",
     "Payload",
     "PeerMemory",
+    "Redeem",
+    "Reference",
     "Region",
     "RegionHandle",
     "SerDeError",
     "hookimpl",
+    "is_attachable",
     "mend_after_fork",
     "unheld",
 ]

@@ -1,4 +1,4 @@
-"""`ipc-core backends` and `ipc-core doctor`, as a person runs them."""
+"""`ipc-core backends`, `ipc-core codecs` and `ipc-core doctor`, as a person runs them."""
 
 from __future__ import annotations
 
@@ -58,6 +58,30 @@ def test_a_plugin_that_fails_to_import_is_a_row(tmp_path: Path) -> None:
     assert "broken 3.2" in row(done.stdout, "broken")
     assert "no carrier" in row(done.stdout, "broken")
     assert "is chosen" in done.stdout
+
+
+def test_codecs_lists_what_is_installed() -> None:
+    done = run("codecs")
+    assert (done.returncode, done.stderr) == (0, "")
+    pickle, msgspec = row(done.stdout, "pickle"), row(done.stdout, "msgspec")
+    assert "ipc-core 0.1.0" in pickle
+    assert "runs code" in pickle
+    assert "is data" in msgspec
+    assert "yes" in msgspec
+
+
+def test_a_codec_that_cannot_be_used_is_a_row(tmp_path: Path) -> None:
+    folder = broken_plugin(tmp_path)
+    (tmp_path / "msgspec.py").write_text("raise ImportError('not here')")
+    (tmp_path / "strange.py").write_text("codec = 5")
+    points = tmp_path / "broken-3.2.dist-info" / "entry_points.txt"
+    points.write_text("[ipc_core.codecs]\nbroken = broken_plugin:codec\nstrange = strange:codec\n")
+    done = run("codecs", PYTHONPATH=folder)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "no carrier" in row(done.stdout, "broken")
+    assert "broken 3.2" in row(done.stdout, "strange")
+    assert "not an ipc_core.spi.Codec" in row(done.stdout, "strange")
+    assert "pip install 'ipc-core[msgspec]'" in row(done.stdout, "msgspec")
 
 
 def test_doctor_shows_limits() -> None:

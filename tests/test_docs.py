@@ -118,6 +118,16 @@ def program(parts: list[Block]) -> str:
     return "\n".join(lines) + "\n"
 
 
+def write_files(page: Path, folder: Path) -> None:
+    """The files that a page has."""
+    for block in blocks(page):
+        if block.mark == "file":
+            path = folder / block.value
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with path.open("a") as file:
+                file.write("\n".join([*block.code, ""]))
+
+
 def programs() -> list[object]:
     found = []
     for page in PAGES:
@@ -148,6 +158,8 @@ def test_the_examples_of_a_page_run(page: Path, parts: list[Block], tmp_path: Pa
     runnable = [
         part for part in parts if part.mark != "needs" or importlib.util.find_spec(part.value)
     ]
+    if page != BACKEND_PAGE:
+        write_files(page, tmp_path)
     path = tmp_path / f"{page.stem}.py".replace("-", "_")
     path.write_text(program(runnable))
     result = run(tmp_path, path)
@@ -158,12 +170,7 @@ def test_the_examples_of_a_page_run(page: Path, parts: list[Block], tmp_path: Pa
 @pytest.fixture
 def written_backend(tmp_path: Path) -> Path:
     """The files of the page about backends, as if the distribution were installed from there."""
-    for block in blocks(BACKEND_PAGE):
-        if block.mark == "file":
-            path = tmp_path / block.value
-            path.parent.mkdir(parents=True, exist_ok=True)
-            with path.open("a") as file:
-                file.write("\n".join([*block.code, ""]))
+    write_files(BACKEND_PAGE, tmp_path)
     metadata = tmp_path / "ipc_backend_toy-0.1.0.dist-info"
     metadata.mkdir()
     (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: ipc-backend-toy\nVersion: 0\n")

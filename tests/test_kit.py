@@ -7,8 +7,9 @@ import pkgutil
 import re
 from collections import Counter
 from collections.abc import Callable
+from types import ModuleType
 
-from ipc_core.testing import BackendConformance, suite
+from ipc_core.testing import BackendConformance, CodecConformance, codec_suite, suite
 
 # Rows B96 to B111 are about Windows alone.
 ROWS = {f"B{n}" for n in (*range(1, 96), 112)} | {f"D{n}" for n in range(1, 11)}
@@ -17,10 +18,10 @@ _ID = r"[BDHIW]\d+"
 _IDS = re.compile(rf"({_ID}(?:-{_ID})?(?:, {_ID}(?:-{_ID})?)*): \S")
 
 
-def classes() -> list[type]:
+def classes(package: ModuleType = suite) -> list[type]:
     modules = [
-        importlib.import_module(f"{suite.__name__}.{module.name}")
-        for module in pkgutil.iter_modules(suite.__path__)
+        importlib.import_module(f"{package.__name__}.{module.name}")
+        for module in pkgutil.iter_modules(package.__path__)
         if module.name.startswith("test_")
     ]
     return [
@@ -53,6 +54,11 @@ def rows(test: Callable[..., None]) -> set[str]:
 
 def test_every_class_is_in_the_umbrella() -> None:
     assert [cls.__name__ for cls in classes() if not issubclass(BackendConformance, cls)] == []
+
+
+def test_every_class_for_codecs_is_in_their_umbrella() -> None:
+    assert [cls for cls in classes(codec_suite) if not issubclass(CodecConformance, cls)] == []
+    assert classes(codec_suite)
 
 
 def test_names_are_unique() -> None:

@@ -45,16 +45,39 @@ FAULTS = [
     "lets a second client in",
 ]
 
+FAULTS_OF_CODECS = [
+    "has another name",
+    "raises ValueError for a type",
+    "does not attach",
+    "forgets the slot",
+    "redeems nothing",
+    "hides what it cannot encode",
+    "pickles what it does not know",
+    "changes what it encodes",
+    "reuses its buffer",
+    "is for one thread",
+    "returns the object itself",
+    "takes bytes only",
+    "unpickles what looks like a pickle",
+    "exits on garbage",
+    "remembers the last message",
+    "makes tuples of lists",
+    "rounds",
+]
+BACKEND_KIT = ("ipc_core.testing.suite", "--ipc-backend", "faulty")
+CODEC_KIT = ("ipc_core.testing.codec_suite", "--ipc-codec", "faulty")
 
-def kit(fault: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+
+def kit(
+    fault: str, *arguments: str, which: tuple[str, ...] = BACKEND_KIT
+) -> subprocess.CompletedProcess[str]:
     environment = os.environ | {
         "FAULT": fault,
         "PYTHONPATH": os.pathsep.join(filter(None, [str(FAULTY), os.environ.get("PYTHONPATH")])),
     }
     return subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", "--tb=line",
-         "-p", "ipc_core.testing.plugin", "--pyargs", "ipc_core.testing.suite",
-         "--ipc-backend", "faulty", "--timeout", "10", *arguments],
+         "-p", "ipc_core.testing.plugin", "--pyargs", *which, "--timeout", "10", *arguments],
         env=environment, capture_output=True, text=True, timeout=300, check=False, cwd=FAULTY,
     )  # fmt: skip
 
@@ -73,3 +96,15 @@ def test_a_fault_is_caught(fault: str) -> None:
         run = kit(fault)
     assert run.returncode == pytest.ExitCode.TESTS_FAILED, f"nobody noticed: {run.stdout[-2000:]}"
     assert "1 failed" in run.stdout or "error" in run.stdout or "Timeout" in run.stderr
+
+
+def test_without_a_fault_the_wrapped_codec_passes() -> None:
+    run = kit("", which=CODEC_KIT)
+    assert run.returncode == 0, run.stdout[-3000:]
+
+
+@pytest.mark.parametrize("fault", FAULTS_OF_CODECS)
+def test_a_fault_of_a_codec_is_caught(fault: str) -> None:
+    run = kit(fault, which=CODEC_KIT)
+    assert run.returncode == pytest.ExitCode.TESTS_FAILED, f"nobody noticed: {run.stdout[-2000:]}"
+    assert "1 failed" in run.stdout or "1 error" in run.stdout

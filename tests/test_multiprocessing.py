@@ -12,19 +12,50 @@ import pytest
 
 import ipc_core
 
-PROGRAM = Path(__file__).parent / "programs" / "process_arguments.py"
+PROGRAMS = Path(__file__).parent / "programs"
+METHODS = pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
 
 
-@pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
-def test_arguments_of_processes_and_pools(method: str) -> None:
+def check(program: str, method: str) -> None:
     done = subprocess.run(
-        [sys.executable, "-W", "ignore::DeprecationWarning", PROGRAM, method],
+        [sys.executable, "-W", "ignore::DeprecationWarning", PROGRAMS / program, method],
         capture_output=True,
         text=True,
         timeout=100,
         check=False,
     )
     assert (done.returncode, done.stderr) == (0, "")
+
+
+@METHODS
+def test_arguments_of_processes_and_pools(method: str) -> None:
+    check("process_arguments.py", method)
+
+
+@METHODS
+def test_codec_type_and_limit_of_arguments(method: str) -> None:
+    pytest.importorskip("msgspec")
+    check("typed_arguments.py", method)
+
+
+def test_a_channel_of_a_class_of_the_main_program_is_not_sent() -> None:
+    """By value, as the default codec sends such classes, it would be another class there."""
+    pytest.importorskip("msgspec")
+    program = (
+        "import ipc_core as ipc, msgspec\n"
+        "class Job(msgspec.Struct): number: int\n"
+        "outer_tx, outer_rx = ipc.channel()\n"
+        "tx, rx = ipc.channel(list[Job], codec='msgspec')\n"
+        "try: outer_tx.send(rx)\n"
+        "except ipc.EncodeError as error: print(error)\n"
+        "tx.send([Job(1)]); print(rx.recv())\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True
+    )
+    first, second = done.stdout.splitlines()
+    assert "define the class in a module that both import" in first
+    assert second == "[Job(number=1)]"
 
 
 @pytest.mark.parametrize("make", [copy.copy, copy.deepcopy, pickle.dumps])

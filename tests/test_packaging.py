@@ -23,9 +23,13 @@ FOLDERS = {
     "ipc_backend_macos": REPO / "backends/macos",
     "ipc_backend_windows": REPO / "backends/windows",
     "ipc_backend_tcp": REPO / "examples/backend-plugin",
+    "ipc_codec_json": REPO / "examples/codec-plugin",
 }
 BUILD = ["-m", "build", "--wheel", "--no-isolation", "--outdir"]
 KIT = "-m pytest -q -p ipc_core.testing.plugin --pyargs ipc_core.testing.suite --ipc-backend"
+CODEC_KIT = (
+    "-m pytest -q -p ipc_core.testing.plugin --pyargs ipc_core.testing.codec_suite --ipc-codec"
+)
 FEW = "-m pytest -q -p ipc_core.testing.plugin -k test_embedded"
 FIVE_LINES = """\
 from ipc_core.testing import BackendConformance
@@ -157,3 +161,23 @@ def test_a_strangers_plugin_in_an_empty_environment(
     assert " passed" in run(empty, f"{KIT} tcp", cwd=tmp_path)
     (tmp_path / "test_mine.py").write_text(FIVE_LINES)
     assert " passed" in run(empty, FEW, "test_mine.py", cwd=tmp_path)
+
+
+@pytest.mark.timeout(600)
+def test_a_strangers_codec_in_an_empty_environment(
+    wheels: dict[str, Path], empty: Path, tmp_path: Path
+) -> None:
+    """The codec as a wheel; the kit by its one command, and by the five lines of the example."""
+    core = f"{wheels['ipc_core']}[cli,testing]"
+    run(empty, "-m pip install -q", core, wheels["ipc_backend_inprocess"],
+        wheels["ipc_codec_json"], cwd=tmp_path)  # fmt: skip
+    passed = run(empty, f"{CODEC_KIT} json", cwd=tmp_path)
+    assert " passed" in passed
+    assert " failed" not in passed
+    five_lines = FOLDERS["ipc_codec_json"] / "tests" / "test_conformance.py"
+    (tmp_path / "test_mine.py").write_text(five_lines.read_text())
+    assert " passed" in run(empty, "-m pytest -q -p ipc_core.testing.plugin test_mine.py",
+                            cwd=tmp_path)  # fmt: skip
+    listed = run(empty, "-m ipc_core codecs", cwd=tmp_path)
+    assert "ipc-codec-json 0.1.0" in listed
+    assert "no: the codec 'msgspec'" in listed  # it is not installed here

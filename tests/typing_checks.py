@@ -31,6 +31,23 @@ def channels() -> None:
     assert_type(union[1].recv(), int | str)
 
 
+def typed_channels() -> None:
+    tx, rx = ipc.channel(Order, codec="msgspec", max_message=1 << 20)
+    assert_type(tx, ipc.IpcSender[Order])
+    assert_type(rx, ipc.IpcReceiver[Order])
+    assert_type(rx.recv(), Order)
+    tx.send(Order())
+    tx.send("text")  # type: ignore[arg-type]
+    assert_type(ipc.channel(codec="msgspec")[1].recv(), Any)
+    assert_type(ipc.channel(list[Order], codec="msgspec")[1].recv(), list[Order])
+    replies: tuple[ipc.IpcSender[Order | None], ipc.IpcReceiver[Order | None]]
+    replies = ipc.channel(Order | None, codec="msgspec")
+    assert_type(replies[1].recv(), Order | None)
+    nested = ipc.channel(ipc.IpcSender[Order], codec="msgspec")
+    assert_type(nested[1].recv(), ipc.IpcSender[Order])
+    assert_type(ipc.bytes_channel(max_message=10)[1].recv(), bytes)
+
+
 def variance(animals: ipc.IpcSender[object], cats: ipc.IpcReceiver[bool]) -> None:
     ints: ipc.IpcSender[int] = animals
     numbers: ipc.IpcReceiver[int] = cats
@@ -48,6 +65,13 @@ def ends(tx: ipc.IpcSender[int], rx: ipc.IpcReceiver[int]) -> None:
         assert_type(same, ipc.IpcSender[int])
     connected: ipc.IpcSender[Order] = ipc.IpcSender.connect("name")
     connected.send(Order())
+    assert_type(ipc.IpcSender[Order].connect("name"), ipc.IpcSender[Order])
+    typed = ipc.IpcSender[Order].connect("name", Order, codec="msgspec", max_message=10)
+    assert_type(typed, ipc.IpcSender[Order])
+    assert_type(ipc.IpcSender.connect("name", Order, codec="msgspec"), ipc.IpcSender[Order])
+    union: ipc.IpcSender[int | str] = ipc.IpcSender.connect("name", int | str, codec="msgspec")
+    union.send("text")
+    assert_type(ipc.IpcBytesSender.connect("name", max_message=10), ipc.IpcBytesSender)
 
 
 async def streams(rx: ipc.IpcReceiver[int]) -> None:
@@ -63,6 +87,16 @@ def servers() -> None:
     receiver, order = server.accept(timeout=1)
     assert_type(receiver, ipc.IpcReceiver[Order])
     assert_type(order, Order)
+
+
+def typed_servers() -> None:
+    server, _ = ipc.IpcOneShotServer[Order].new(Order, codec="msgspec", max_message=10)
+    assert_type(server, ipc.IpcOneShotServer[Order])
+    inferred, _ = ipc.IpcOneShotServer.new(Order, codec="msgspec")
+    assert_type(inferred, ipc.IpcOneShotServer[Order])
+    union: tuple[ipc.IpcOneShotServer[int | str], str]
+    union = ipc.IpcOneShotServer.new(int | str, codec="msgspec")
+    assert_type(union[0].accept()[1], int | str)
 
 
 def sets(group: ipc.IpcReceiverSet) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 from ipc_core import discovery
 from ipc_core.codecs.pickled import FIRST_BYTES as DEFAULT_FIRST_BYTES
 from ipc_core.codecs.pickled import PickleCodec
+from ipc_core.codecs.tags import is_name
 from ipc_core.errors import NotSupportedError
 from ipc_core.spi import CODECS_GROUP, Codec
 
@@ -40,9 +41,13 @@ def _load(name: str) -> Codec:
 
 def checked(found: Any, name: str) -> Codec:
     """Return what an entry point led to. Raises NotSupportedError if it is not a codec."""
-    if not (callable(getattr(found, "bind", None)) and isinstance(found.runs_code, bool)):
+    if not (
+        callable(getattr(found, "bind", None))
+        and isinstance(getattr(found, "runs_code", None), bool)
+        and is_name(getattr(found, "name", None))
+    ):
         raise NotSupportedError(f"{found!r} is not an ipc_core.spi.Codec")
-    if found.name != name or not (name.isascii() and name.isidentifier() and len(name) < 64):
+    if found.name != name:
         raise NotSupportedError(f"it is registered as {name!r} but calls itself {found.name!r}")
     codec: Codec = found
     return codec

@@ -1,4 +1,4 @@
-"""The conformance kit: proves that a backend keeps the contract.
+"""The conformance kit: proves that a backend, or a codec, keeps the contract.
 
 Without a test file: `python -m pytest -p ipc_core.testing.plugin --pyargs ipc_core.testing.suite
 --ipc-backend NAME`. Or in a test file of your own:
@@ -8,7 +8,8 @@ Without a test file: `python -m pytest -p ipc_core.testing.plugin --pyargs ipc_c
     class TestMine(BackendConformance):
         backend = "mine"
 
-with `pytest_plugins = ["ipc_core.testing.plugin"]` in conftest.py.
+with `pytest_plugins = ["ipc_core.testing.plugin"]` in conftest.py. Likewise for a codec, with
+`ipc_core.testing.codec_suite`, `--ipc-codec NAME`, `CodecConformance` and `codec = "mine"`.
 """
 
 from __future__ import annotations
@@ -18,10 +19,11 @@ from typing import TYPE_CHECKING, Any
 from ipc_core.spi import Capability
 
 if TYPE_CHECKING:
+    from ipc_core.testing.codec_suite import CodecConformance
     from ipc_core.testing.marks import requires
     from ipc_core.testing.suite import BackendConformance
 
-__all__ = ["BackendConformance", "Capability", "requires"]
+__all__ = ["BackendConformance", "Capability", "CodecConformance", "requires"]
 
 
 def __getattr__(name: str) -> Any:
@@ -30,6 +32,10 @@ def __getattr__(name: str) -> Any:
         from ipc_core.testing.suite import BackendConformance
 
         return BackendConformance
+    if name == "CodecConformance":
+        from ipc_core.testing.codec_suite import CodecConformance
+
+        return CodecConformance
     if name == "requires":
         from ipc_core.testing.marks import requires
 

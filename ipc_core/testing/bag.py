@@ -9,6 +9,7 @@ from contextlib import ExitStack
 from typing import Any, TypeVar
 
 import ipc_core
+from ipc_core.formats import format_for
 from ipc_core.message import copied
 from ipc_core.spi import Backend, Capability, OsIpcReceiver, OsIpcSender
 from ipc_core.testing.states import wait_until_asleep
@@ -31,12 +32,16 @@ class Bag(ExitStack):
         self.callback(closable.close)  # type: ignore[attr-defined]
         return closable
 
-    def channel(self) -> tuple[ipc_core.IpcSender[Any], ipc_core.IpcReceiver[Any]]:
-        tx, rx = ipc_core.channel()
+    def channel(
+        self, type: object = None, **options: Any
+    ) -> tuple[ipc_core.IpcSender[Any], ipc_core.IpcReceiver[Any]]:
+        tx, rx = ipc_core.channel(type, **options)
         return self.keep(tx), self.keep(rx)
 
-    def bytes_channel(self) -> tuple[ipc_core.IpcBytesSender, ipc_core.IpcBytesReceiver]:
-        tx, rx = ipc_core.bytes_channel()
+    def bytes_channel(
+        self, max_message: int | None = None
+    ) -> tuple[ipc_core.IpcBytesSender, ipc_core.IpcBytesReceiver]:
+        tx, rx = ipc_core.bytes_channel(max_message=max_message)
         return self.keep(tx), self.keep(rx)
 
     def os_channel(self, backend: Backend) -> tuple[OsIpcSender, OsIpcReceiver]:
@@ -50,10 +55,13 @@ class Bag(ExitStack):
         data, attachments = receiver.recv(timeout)
         return copied(data), [self.keep(attachment) for attachment in attachments]
 
-    def forged_channel(self, backend: Backend) -> tuple[OsIpcSender, ipc_core.IpcReceiver[Any]]:
-        """A channel for messages that no IpcSender would send."""
+    def forged_channel(
+        self, backend: Backend, type: object = None, **options: Any
+    ) -> tuple[OsIpcSender, ipc_core.IpcReceiver[Any]]:
+        """A channel for messages that no IpcSender would send; with the receiver's format."""
         tx, rx = backend.channel()
-        return self.keep(tx), self.keep(ipc_core.IpcReceiver(rx, backend))
+        format = format_for(type, **options)
+        return self.keep(tx), self.keep(ipc_core.IpcReceiver(rx, backend, format))
 
     def recv(self, rx: ipc_core.IpcReceiver[T]) -> T:
         """Receive an endpoint or region, and keep it."""
@@ -62,12 +70,14 @@ class Bag(ExitStack):
     def receiver_set(self) -> ipc_core.IpcReceiverSet:
         return self.keep(ipc_core.IpcReceiverSet())
 
-    def server(self) -> tuple[ipc_core.IpcOneShotServer[Any], str]:
-        server, name = ipc_core.IpcOneShotServer[Any].new()
+    def server(
+        self, type: object = None, **options: Any
+    ) -> tuple[ipc_core.IpcOneShotServer[Any], str]:
+        server, name = ipc_core.IpcOneShotServer[Any].new(type, **options)
         return self.keep(server), name
 
-    def connect(self, name: str) -> ipc_core.IpcSender[Any]:
-        return self.keep(ipc_core.IpcSender[Any].connect(name))
+    def connect(self, name: str, type: object = None, **options: Any) -> ipc_core.IpcSender[Any]:
+        return self.keep(ipc_core.IpcSender[Any].connect(name, type, **options))
 
     def region(self, data: bytes) -> ipc_core.IpcSharedMemory:
         return self.keep(ipc_core.IpcSharedMemory.from_bytes(data))

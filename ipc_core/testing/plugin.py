@@ -1,4 +1,5 @@
-"""The pytest plugin of the conformance kit: `-p ipc_core.testing.plugin --ipc-backend NAME`.
+"""The pytest plugin of the conformance kit: `-p ipc_core.testing.plugin`, and `--ipc-backend NAME`
+or `--ipc-codec NAME`.
 
 It chooses the backend for each test, skips what the backend does not claim to do, fails a run in
 which a claimed capability was never tested, limits every test in time, and checks that descriptors
@@ -8,6 +9,7 @@ are level before and after.
 from __future__ import annotations
 
 import gc
+import importlib
 import sys
 import threading
 from collections.abc import Iterator
@@ -16,14 +18,14 @@ from typing import Any
 import pytest
 
 import ipc_core
-from ipc_core import Router, registry
-from ipc_core.spi import THREADS, Backend, Capability, NoBackendError
+from ipc_core import Router, codecs, registry
+from ipc_core.spi import THREADS, Backend, Capability, Codec, NoBackendError
 from ipc_core.testing.bag import Bag
 from ipc_core.testing.children import Children
 from ipc_core.testing.level import descriptors, warm_up
 from ipc_core.testing.states import wait_until
 
-pytest.register_assert_rewrite("ipc_core.testing.suite")
+pytest.register_assert_rewrite("ipc_core.testing.suite", "ipc_core.testing.codec_suite")
 
 SECONDS_PER_TEST = 60
 
@@ -33,9 +35,11 @@ _skipped: dict[Capability, list[str]] = {}
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.getgroup("ipc-core").addoption(
+    group = parser.getgroup("ipc-core")
+    group.addoption(
         "--ipc-backend", metavar="NAME", help="the backend to prove (default: the chosen one)"
     )
+    group.addoption("--ipc-codec", metavar="NAME", help="the codec to prove (default: pickle)")
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -75,6 +79,13 @@ def backend(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> 
 
 
 @pytest.fixture
+def codec(request: pytest.FixtureRequest, backend: Backend) -> Codec:
+    """The codec under test. Fails the test if it cannot be used."""
+    name = getattr(request.cls, "codec", None) or request.config.getoption("--ipc-codec")
+    return codecs.find(name or codecs.default_codec.name)
+
+
+@pytest.fixture
 def level(backend: Backend) -> Iterator[None]:
     """Descriptors are as many after the test as before."""
     warm_up(backend)
@@ -101,6 +112,13 @@ def children(level: None) -> Iterator[Children]:
     """Starts child processes, and ends those that a failed test left."""
     with Children() as children:
         yield children
+
+
+@pytest.fixture
+def messages() -> Any:
+    """The module `ipc_core.testing.messages`; skips the test where msgspec is not installed."""
+    pytest.importorskip("msgspec")
+    return importlib.import_module("ipc_core.testing.messages")
 
 
 @pytest.fixture

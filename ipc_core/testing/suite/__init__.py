@@ -10,6 +10,7 @@ from ipc_core.testing.suite.test_embedding import TestEmbedding
 from ipc_core.testing.suite.test_errors import TestErrors
 from ipc_core.testing.suite.test_forgery import TestForgery, TestForgeryOfProcesses
 from ipc_core.testing.suite.test_forks import TestForks, TestForksInProcess
+from ipc_core.testing.suite.test_formats import TestFormats, TestMaxMessage
 from ipc_core.testing.suite.test_interrupts import TestInterrupts
 from ipc_core.testing.suite.test_killed_peers import TestKilledPeers, TestSharedReceivers
 from ipc_core.testing.suite.test_machine import TestMachine
@@ -47,6 +48,8 @@ from ipc_core.testing.suite.test_transport_receiver_set_changes import (
 )
 from ipc_core.testing.suite.test_transport_server import TestTransportServer
 from ipc_core.testing.suite.test_transport_waiting import TestTransportWaiting
+from ipc_core.testing.suite.test_typed import TestTyped, TestTypedProcesses
+from ipc_core.testing.suite.test_typed_values import TestTypedValues
 
 
 class BackendConformance(
@@ -59,6 +62,8 @@ class BackendConformance(
     TestDisconnect,
     TestEmbedding,
     TestErrors,
+    TestFormats,
+    TestMaxMessage,
     TestInterrupts,
     TestForgery,
     TestForgeryOfProcesses,
@@ -96,6 +101,9 @@ class BackendConformance(
     TestRouterLife,
     TestRouterSteps,
     TestStream,
+    TestTyped,
+    TestTypedProcesses,
+    TestTypedValues,
     TestMachine,
 ):
     """Every test of the kit. Derive a class and set `backend` to the name of yours."""

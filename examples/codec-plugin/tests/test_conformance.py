@@ -1,0 +1,5 @@
+from ipc_core.testing import CodecConformance
+
+
+class TestJson(CodecConformance):
+    codec = "json"

@@ -1,0 +1,31 @@
+"""What the child processes of the tests of typed channels do."""
+
+from __future__ import annotations
+
+from ipc_core import IpcBytesSender
+from ipc_core.testing.bag import Bag
+from ipc_core.testing.messages import CODEC, Item, Note, Order, Reply, bombs
+
+
+def order(name: str) -> None:
+    """Send an order with the sender for the reply, and confirm what is replied."""
+    with Bag() as bag:
+        tx = bag.connect(name, Order, codec=CODEC)
+        reply_tx, reply_rx = bag.channel(Reply, codec=CODEC)
+        tx.send(Order([Item("tea", 2.5)], reply_tx))
+        reply = reply_rx.try_recv_timeout(30)
+        assert type(reply) is Reply
+        tx.send(Order([], note=Note("replied", [reply.number])))
+
+
+def bomb(name: str) -> None:
+    """Send everything that would run code in a receiver that unpickles, and then leave."""
+    with IpcBytesSender.connect(name) as tx:
+        for each in bombs():
+            tx.send(each)
+
+
+def pickle_instead(name: str) -> None:
+    """Be wrong about the server's codec."""
+    with Bag() as bag:
+        bag.connect(name).send({"items": []})
