@@ -13,6 +13,7 @@ from typing import Any
 
 from faults import Outcome, fault
 from ipc_core import Disconnected, registry
+from ipc_core.message import copied
 
 SENDERS = 4
 KILLED = 3
@@ -94,7 +95,8 @@ def senders_killed_while_overflowing(outcome: Outcome) -> None:
 
 
 def _read(rx: Any, seen: list[int]) -> None:
-    data, attachments = rx.recv(5)
+    payload, attachments = rx.recv(5)
+    data = copied(payload)
     for attachment in attachments:
         attachment.close()
     sender, number = map(int, data.split(b" ", 2)[:2])

@@ -24,6 +24,7 @@ from ipc_core.testing.suite.test_router import TestRouter
 from ipc_core.testing.suite.test_router_life import TestRouterLife
 from ipc_core.testing.suite.test_router_steps import TestRouterSteps
 from ipc_core.testing.suite.test_shared_memory import TestSharedMemory
+from ipc_core.testing.suite.test_shared_memory_content import TestSharedMemoryContent
 from ipc_core.testing.suite.test_signals import TestSignals
 from ipc_core.testing.suite.test_sizes import TestSizes
 from ipc_core.testing.suite.test_stream import TestStream
@@ -78,6 +79,7 @@ class BackendConformance(
     TestReceiverSetMembers,
     TestReentrancy,
     TestSharedMemory,
+    TestSharedMemoryContent,
     TestSignals,
     TestSizes,
     TestThreads,

@@ -184,7 +184,7 @@ class TestSharedMemoryContent:
             (lambda: IpcSharedMemory.empty(2**64), MemoryError, "addresses"),
         ],
     )
-    def test_wrong_arguments(
+    def test_regions_of_nonsense(
         self, make: Callable[[], object], error: type[Exception], text: str
     ) -> None:
         """B21: one line says what is wrong."""
