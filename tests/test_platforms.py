@@ -63,7 +63,7 @@ def test_a_report_from_a_mac_would_not_be_called_a_fake(reports: Path, change: C
 def test_equal_reasons_share_a_line(reports: Path, change: Change) -> None:
     change("py312-unix", interpreter="CPython 3.12.1", skipped={})
     lines = platforms.explanations(platforms.load(reports))
-    assert "- `unix`, CPython 3.12.1 on Linux 6.1: none." in lines
+    assert "- `unix` on Linux 6.1, CPython 3.12.1: none." in lines
     [other] = [line for line in lines if line.startswith("- `unix`") and "3.12.1" not in line]
     assert other.count("CPython") == 3
     assert other.endswith(": not claimed: `FORK` 1; this system has no fork 2.")

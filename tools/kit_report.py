@@ -107,7 +107,7 @@ def system() -> str:
         return "WASI"
     if sys.platform == "darwin":
         return f"macOS {platform.mac_ver()[0]}"
-    return f"{platform.system()} {platform.release().partition('-')[0]}"
+    return f"{platform.system()} {'.'.join(platform.release().split('.')[:2])}"
 
 
 def kit() -> str:

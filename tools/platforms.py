@@ -95,14 +95,14 @@ def reasons(skipped: Mapping[str, int]) -> str:
 
 
 def explanations(rows: Iterable[Row]) -> list[str]:
-    """A line for each backend and set of reasons."""
-    found: dict[tuple[str, str], list[str]] = {}
+    """A line for each backend, place and set of reasons."""
+    found: dict[tuple[str, str, str], list[str]] = {}
     for row in rows:
-        found.setdefault((row.backend, reasons(row.skipped)), []).append(
-            f"{row.interpreter} on {row.place}"
-        )
+        key = row.backend, row.place, reasons(row.skipped)
+        found.setdefault(key, []).append(row.interpreter)
     return [
-        f"- `{backend}`, {', '.join(places)}: {text}." for (backend, text), places in found.items()
+        f"- `{backend}` on {place}, {', '.join(interpreters)}: {text}."
+        for (backend, place, text), interpreters in found.items()
     ]
 
 
