@@ -26,15 +26,24 @@ class Format:
 
     __slots__ = ("codec", "decode", "encode", "max_message", "type")
 
-    def __init__(self, codec: Codec, type: Any, max_message: int | None) -> None:
+    def __init__(self, codec: Codec, type: Any) -> None:
         self.codec = codec
         self.type = type
-        self.max_message = max_message
+        self.max_message: int | None = None
         coder = codec.bind(type, self._attach, self._redeem)
         self.encode: tags.Encode = coder.encode
         self.decode: tags.Decode = coder.decode
         if codec is not codecs.default_codec:
             self.encode, self.decode = tags.tagged(codec.name, coder)
+
+    def limited(self, max_message: int | None) -> Format:
+        """The same with this limit. Cheap, as a peer chooses the limits of the ends it sends."""
+        if max_message is None:
+            return self
+        made = Format.__new__(Format)
+        made.codec, made.type, made.max_message = self.codec, self.type, max_message
+        made.encode, made.decode = self.encode, self.decode
+        return made
 
     def misread(self, payload: Payload, error: Exception) -> str:
         """Why a message did not decode; that another codec wrote it, where that can be seen."""
@@ -165,7 +174,7 @@ def _parsed(reference: Any) -> tuple[int, int | None]:
             return slot, checked_limit(limit)
     except ValueError:
         pass
-    raise DecodeError(f"{reference!r:.60} does not refer to an attachment")
+    raise DecodeError("the message refers to an attachment otherwise than by its number")
 
 
 def checked_limit(max_message: Any) -> int | None:
@@ -178,7 +187,7 @@ def checked_limit(max_message: Any) -> int | None:
     return limit
 
 
-DEFAULT = Format(codecs.default_codec, Any, None)
+DEFAULT = Format(codecs.default_codec, Any)
 
 
 def format_for(
@@ -189,21 +198,19 @@ def format_for(
     Raises ValueError for a limit below 1, NotSupportedError for a codec that is not installed, and
     what the codec raises for a type that it cannot carry.
     """
-    if codec in (None, codecs.default_codec.name):
-        if max_message is None:
-            return DEFAULT
-        type, codec = Any, codecs.default_codec.name  # it carries everything
     limit = checked_limit(max_message)
+    if codec in (None, codecs.default_codec.name):
+        return DEFAULT.limited(limit)  # it carries everything
     carried = Any if type is None else type
     try:
         hash(carried)
     except TypeError:
-        return _make(carried, codec, limit)
-    return _cached(carried, codec, limit)
+        return _bind(carried, codec).limited(limit)
+    return _cached(carried, codec).limited(limit)
 
 
-def _make(type: Any, codec: Any, max_message: int | None) -> Format:
-    return Format(codecs.find(codec), type, max_message)
+def _bind(type: Any, codec: Any) -> Format:
+    return Format(codecs.find(codec), type)
 
 
-_cached = lru_cache(maxsize=256)(_make)
+_cached = lru_cache(maxsize=256)(_bind)

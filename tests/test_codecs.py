@@ -117,3 +117,44 @@ def _unhashable() -> Any:
     import msgspec
 
     return Annotated[int, msgspec.Meta(le=10), []]
+
+
+class Memory:
+    """A payload in memory that its sender can still write; notes how it was used."""
+
+    def __init__(self, data: bytes, size: int | None = None) -> None:
+        self._data = data
+        self._size = len(data) if size is None else size
+        self.used: list[str] = []
+
+    def __len__(self) -> int:
+        return self._size
+
+    def read(self) -> bytes:
+        self.used.append("read")
+        return self._data
+
+    def map(self) -> memoryview:
+        self.used.append("map")
+        return memoryview(bytearray(self._data))
+
+
+def test_memory_of_a_peer_is_copied_for_a_safe_codec() -> None:
+    for codec, used in (("pickle", "map"), ("msgspec", "read")):
+        tx, rx = ipc_core.channel(codec=codec)
+        with tx, rx:
+            data = b"".join([bytes(rx._format.encode("text"))])  # type: ignore[arg-type]
+            memory = Memory(data)
+            assert rx._unpack(memory, ()) == "text"
+            assert memory.used == [used]
+
+
+def test_memory_over_the_limit_is_not_looked_at() -> None:
+    huge = 1 << 40
+    object_ends = [ipc_core.channel(codec=codec, max_message=9) for codec in ("pickle", "msgspec")]
+    for tx, rx in (*object_ends, ipc_core.bytes_channel(max_message=9)):
+        with tx, rx:
+            memory = Memory(b"", huge)
+            with pytest.raises(ipc_core.DecodeError, match=f"{huge} bytes .* max_message, 9"):
+                rx._unpack(memory, ())
+            assert memory.used == []

@@ -43,7 +43,7 @@ class MsgspecCodec:
 
             def dec_hook(declared_type: Any, given: object) -> Any:
                 if not isinstance(given, Ext) or given.code != _ATTACHED:
-                    raise ValueError(f"Expected an attachment, got {given!r:.60}")
+                    raise ValueError(f"Expected an attachment, got `{given.__class__.__name__}`")
                 try:
                     return redeem(declared_type, _read_reference(given.data))
                 except (DecodeError, msgspec.DecodeError) as error:

@@ -35,8 +35,8 @@ class Unknown:
         raise TypeError("this one does not pickle")
 
 
-def bound(codec: Codec, type: Any = Any, max_message: int | None = None) -> Format:
-    return Format(codec, type, max_message)
+def bound(codec: Codec, type: Any = Any) -> Format:
+    return Format(codec, type)
 
 
 def joined(data: Any) -> bytes:

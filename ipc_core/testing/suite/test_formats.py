@@ -44,7 +44,7 @@ class TestFormats:
         outer_tx, outer_rx = bag.channel()
         tx, rx = bag.channel(m.Reply, codec=m.CODEC, max_message=LIMIT)
         wanted = bag.keep(tx.clone())
-        outer_tx.send([tx, rx, tx.clone().to_opaque()])
+        outer_tx.send([tx, rx, bag.keep(tx.clone().to_opaque())])
         got_tx, got_rx, opaque = map(bag.keep, outer_rx.recv())
         assert is_like(got_tx, wanted)
         assert is_like(got_rx, wanted)
@@ -205,8 +205,8 @@ class TestMaxMessage:
         outer_tx, outer_rx = bag.channel()
         for make in (bag.channel, bag.bytes_channel):
             tx, rx = make(max_message=LIMIT)
-            opaque = tx.clone().to_opaque()
-            outer_tx.send([tx, tx.clone(), opaque, rx.to_opaque()])
+            opaque = bag.keep(tx.clone().to_opaque())
+            outer_tx.send([tx, bag.keep(tx.clone()), opaque, rx.to_opaque()])
             sent, clone, opaque_tx, opaque_rx = outer_rx.recv()
             again = opaque_tx.to() if make == bag.channel else opaque_tx.to_bytes()
             got_rx = opaque_rx.to() if make == bag.channel else opaque_rx.to_bytes()
@@ -223,7 +223,8 @@ class TestMaxMessage:
         tx, rx = bag.channel(m.Ends, codec=m.CODEC)
         sub = [bag.channel(m.Reply, codec=m.CODEC, max_message=LIMIT) for _ in range(4)]
         (bytes_tx, _), (_, bytes_rx) = (bag.bytes_channel(max_message=LIMIT) for _ in range(2))
-        tx.send(m.Ends(sub[0][0], bytes_tx, sub[1][0].to_opaque(), sub[2][1], bytes_rx,
+        opaque_tx = bag.keep(sub[1][0].to_opaque())
+        tx.send(m.Ends(sub[0][0], bytes_tx, opaque_tx, sub[2][1], bytes_rx,
                        sub[3][1].to_opaque(), [], {}))  # fmt: skip
         got = rx.recv()
         for name in ("sender", "opaque_sender", "receiver", "opaque_receiver"):

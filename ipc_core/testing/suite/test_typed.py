@@ -62,7 +62,7 @@ class TestTyped:
             m.Ends(
                 sender=sub[0][0],
                 bytes_sender=bytes_tx,
-                opaque_sender=sub[1][0].clone().to_opaque(),
+                opaque_sender=bag.keep(sub[1][0].clone().to_opaque()),
                 receiver=sub[2][1],
                 bytes_receiver=more_rx,
                 opaque_receiver=sub[3][1].to_opaque(),
