@@ -19,7 +19,10 @@ LAYERS = [
     {"errors", "forking", "threads", "timeouts"},
     {"handles"},
     {"spi"},
-    {"discovery", "message", "codecs.framed"},
+    {"discovery", "message", "codecs.framed", "codecs.rebuild", "codecs.blame"},
+    {"codecs.buffers"},
+    {"codecs.by_value"},
+    {"codecs.dilled"},
     {"codecs", "codecs.pickled"},
     {"registry", "plugins", "aio"},
     {"spawning"},
@@ -47,6 +50,10 @@ def imports(path: Path) -> set[str]:
             continue
         if isinstance(node, ast.ImportFrom) and node.module == "ipc_core":
             found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module == "ipc_core.codecs":
+            names = {alias.name for alias in node.names}
+            modules = {name for name in names if (CORE / "codecs" / f"{name}.py").exists()}
+            found |= {f"codecs.{name}" for name in modules} | ({"codecs"} if names - modules else set())
         elif isinstance(node, ast.ImportFrom) and (node.module or "").startswith("ipc_core."):
             found.add((node.module or "").removeprefix("ipc_core."))
         elif isinstance(node, ast.Import):
