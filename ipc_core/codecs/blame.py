@@ -141,7 +141,7 @@ def _raw(owner: Any, name: str) -> Any:
         return None
 
 
-def _shown(key: object) -> str:
-    if type(key) in _PLAIN:
+def _shown(key: Any) -> str:
+    if type(key) in _PLAIN or (type(key) is tuple and all(type(part) in _PLAIN for part in key)):
         return f"{key!r:.60}"
     return f"{type(key).__module__}.{type(key).__qualname__}"

@@ -155,7 +155,9 @@ def _by_value(obj: object) -> Buffer | Sequence[Buffer]:
         CPickler(_Sink(chunks.append), PROTOCOL, buffer_callback=_beside(buffers)).dump(obj)
     except _GIVES_UP:
         return _by_dill(obj)
-    return join(chunks, buffers) if buffers else chunks
+    if buffers:
+        return join(chunks, buffers)
+    return chunks if len(chunks) > 1 else chunks[0]
 
 
 def _by_dill(obj: object) -> Buffer | Sequence[Buffer]:
