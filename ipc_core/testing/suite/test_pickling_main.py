@@ -18,11 +18,13 @@ from ipc_core.testing.waiting import BOUND
 
 CHECKS: dict[str, Callable[[Any], Any]] = {
     "order": lambda o: [o.bigger().number, dataclasses.asdict(o),
-                        [f.name for f in dataclasses.fields(o)], dataclasses.replace(o, number=5).number],
+                        [f.name for f in dataclasses.fields(o)],
+                        dataclasses.replace(o, number=5).number],
     "orders": lambda o: [o[0] == o[1], o[0] == o[2], type(o[0]) is type(o[1])],
     "slotted": lambda o: [o.number, o == type(o)(4), hasattr(o, "__dict__")],
     "node": lambda o: [o.next.next.value, type(o).chain(2).next.value],
-    "color": lambda c: [c[0] is c[1], c[0].shout(), [list(v) for v in c[2].values()], c[0] is type(c[0])(1)],
+    "color": lambda c: [c[0] is c[1], c[0].shout(), [m.name for e in c[2].values() for m in e],
+                        c[0] is type(c[0])(1)],
     "rights": lambda r: [int(r), r.name],
     "point": lambda p: [p[0].x, p[0].y, p[1](5)._asdict()],
     "pair": lambda p: [p.a, p.b, p._fields],
