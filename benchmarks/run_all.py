@@ -12,6 +12,7 @@ from interleave import HEADER
 
 HERE = Path(__file__).parent
 SCRIPTS = [
+    "codec.py",
     "streaming.py",
     "round_trips.py",
     "receiver_sets.py",
