@@ -60,5 +60,5 @@ clean:
 
 $(VENV)/installed: pyproject.toml backends/*/pyproject.toml .ci/constraints.txt
 	$(PYTHON) -m venv $(VENV)
-	$(PIP) install -e '.[async,cli,testing]' -e backends/unix -e backends/inprocess -e backends/macos tox trio
+	$(PIP) install -e '.[async,cli,testing]' -e backends/unix -e backends/inprocess -e backends/macos numpy tox trio
 	touch $@

@@ -20,6 +20,7 @@ SCRIPTS = [
     "importing.py",
     "starting.py",
     "shared_memory.py",
+    "large_arrays.py",
     "tagged_union.py",
     "transport.py",
 ]

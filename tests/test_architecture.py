@@ -53,7 +53,9 @@ def imports(path: Path) -> set[str]:
         elif isinstance(node, ast.ImportFrom) and node.module == "ipc_core.codecs":
             names = {alias.name for alias in node.names}
             modules = {name for name in names if (CORE / "codecs" / f"{name}.py").exists()}
-            found |= {f"codecs.{name}" for name in modules} | ({"codecs"} if names - modules else set())
+            found |= {f"codecs.{name}" for name in modules} | (
+                {"codecs"} if names - modules else set()
+            )
         elif isinstance(node, ast.ImportFrom) and (node.module or "").startswith("ipc_core."):
             found.add((node.module or "").removeprefix("ipc_core."))
         elif isinstance(node, ast.Import):

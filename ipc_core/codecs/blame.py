@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import types
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -29,7 +30,7 @@ def _steps(path: Sequence[object]) -> Iterable[str]:
     """Between an object and its attributes or arguments lie the dictionaries and tuples that
     `__reduce__` returned: `owner` is that object, for these."""
     owner: object = None
-    for parent, child in zip(path, path[1:], strict=False):
+    for parent, child in itertools.pairwise(path):
         if owner is not None:
             if type(child) in (dict, tuple) and _is_internal(owner, parent, child):
                 continue

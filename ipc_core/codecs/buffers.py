@@ -1,9 +1,10 @@
-"""How objects that are one run of memory are pickled: as a buffer, which may lie beside the pickle."""
+"""Objects that are one run of memory are pickled as a buffer, which may lie beside the pickle."""
 
 from __future__ import annotations
 
 import copyreg
 from array import array
+from collections.abc import Callable
 from pickle import PickleBuffer
 from typing import Any
 
@@ -17,7 +18,7 @@ def reduce_array(obj: array[Any]) -> tuple[Any, ...]:
 def reduce_view(obj: memoryview) -> tuple[Any, ...]:
     """A view that is not contiguous is copied. Raises TypeError for an element or a shape that
     memoryview.cast does not make."""
-    format, shape = obj.format, obj.shape
+    format, shape = obj.format, obj.shape or ()
     try:
         obj.cast("B")
         data: Any = obj
@@ -34,7 +35,10 @@ def reduce_view(obj: memoryview) -> tuple[Any, ...]:
     return rebuild.view, (PickleBuffer(data), format, shape)
 
 
-REDUCERS = {array: reduce_array, memoryview: reduce_view}
+REDUCERS: dict[type, Callable[[Any], tuple[Any, ...]]] = {
+    array: reduce_array,
+    memoryview: reduce_view,
+}
 
 
 class DispatchTable(dict[type, Any]):

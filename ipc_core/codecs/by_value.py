@@ -15,6 +15,7 @@ import sys
 import types
 from collections.abc import Callable, Iterator
 from functools import lru_cache
+from importlib import import_module
 from typing import Any, TypeVar
 
 from ipc_core.codecs import rebuild
@@ -68,8 +69,9 @@ class ByValue:
         imports = list(_submodules(obj, needed))
         if imports:
             state["imports"] = imports
-        home = obj.__globals__.get("__name__")
-        if home == "__main__" or getattr(sys.modules.get(home), "__dict__", 0) is not obj.__globals__:  # type: ignore[arg-type]
+        home: Any = obj.__globals__.get("__name__")
+        module = None if home == "__main__" else sys.modules.get(home)
+        if module is None or module.__dict__ is not obj.__globals__:
             _, home = self._homes.setdefault(
                 id(obj.__globals__), (obj.__globals__, {"__name__": home})
             )
@@ -136,7 +138,7 @@ def _reduce_class(cls: type) -> Reduction:
         attributes.pop(slot, None)
         attributes.pop(f"_{cls.__name__.lstrip('_')}{slot}", None)
     token = rebuild.token_of(cls)
-    args: tuple[Any, ...] = token, type(cls), cls.__name__, cls.__bases__, namespace
+    args: tuple[Any, ...] = token, (type(cls), cls.__name__, cls.__bases__), namespace
     make: Callable[..., type] = rebuild.skeleton
     members = {}
     if issubclass(cls, enum.Enum):
@@ -165,7 +167,7 @@ def _reduce_module(module: types.ModuleType) -> Reduction:
     if name == "__main__":
         raise TypeError("cannot pickle the module '__main__': the receiver's is another program")
     if sys.modules.get(name) is module:
-        return rebuild.import_module, (name,)
+        return import_module, (name,)
     state = {k: v for k, v in vars(module).items() if k not in _MODULE_ATTRIBUTES}
     return types.ModuleType, (name,), state
 

@@ -12,7 +12,7 @@ import dill
 
 from ipc_core.codecs.by_value import ByValue
 
-_Stock: Any = pickle._Pickler  # type: ignore[attr-defined]  # of Python, dill's base too
+_Stock: Any = pickle._Pickler  # of Python, dill's base too
 
 
 class DillPickler(ByValue, dill.Pickler):  # type: ignore[misc]

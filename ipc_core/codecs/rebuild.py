@@ -74,44 +74,33 @@ def fill_cell(made: types.CellType, state: tuple[Any]) -> None:
     (made.cell_contents,) = state
 
 
-def skeleton(
-    token: bytes,
-    metaclass: type,
-    name: str,
-    bases: tuple[type, ...],
-    namespace: dict[str, Any],
-) -> type:
+Header = tuple[Any, str, tuple[type, ...]]
+"""The metaclass, the name and the bases of a class."""
+
+
+def skeleton(token: bytes, header: Header, namespace: dict[str, Any]) -> type:
     """A class without what may refer to it."""
     known = _classes.get(token)
     if known is not None:
         return known
+    metaclass, name, bases = header
     made = types.new_class(
         name, bases, {"metaclass": metaclass}, lambda into: into.update(namespace)
     )
-    return _remembered(token, made)
+    return _classes.setdefault(token, made)
 
 
 def enumeration(
-    token: bytes,
-    metaclass: Any,
-    name: str,
-    bases: tuple[type, ...],
-    namespace: dict[str, Any],
-    members: dict[str, Any],
+    token: bytes, header: Header, namespace: dict[str, Any], members: dict[str, Any]
 ) -> type:
     known = _classes.get(token)
     if known is not None:
         return known
+    metaclass, name, bases = header
     body = metaclass.__prepare__(name, bases)
     for key, value in (*namespace.items(), *members.items()):
         body[key] = value
-    made: type = metaclass.__new__(metaclass, name, bases, body)
-    return _remembered(token, made)
-
-
-def _remembered(token: bytes, made: type) -> type:
-    kept = _classes.setdefault(token, made)
-    return kept
+    return _classes.setdefault(token, metaclass.__new__(metaclass, name, bases, body))
 
 
 def finish_class(
@@ -147,7 +136,7 @@ def lru_cache(func: Callable[..., Any], parameters: dict[str, Any]) -> Any:
 def type_variable(name: str, constraints: tuple[Any, ...], options: dict[str, Any]) -> Any:
     import typing
 
-    return typing.TypeVar(name, *constraints, **options)  # type: ignore[misc]
+    return typing.TypeVar(name, *constraints, **options)
 
 
 def array(typecode: str, data: Any) -> Any:
@@ -162,8 +151,9 @@ def array(typecode: str, data: Any) -> Any:
 def view(data: Any, format: str, shape: tuple[int, ...]) -> memoryview:
     flat: Any = memoryview(data)
     if not flat.nbytes:
-        some = memoryview(bytearray(16)).cast(format)[:0]  # type: ignore[call-overload]
-        return some.toreadonly() if flat.readonly else some
+        some: Any = memoryview(bytearray(16))
+        empty: memoryview = some.cast(format)[:0]
+        return empty.toreadonly() if flat.readonly else empty
     flat = flat.cast("B")
     made: memoryview = flat.cast(format) if len(shape) == 1 else flat.cast(format, shape)
     return made

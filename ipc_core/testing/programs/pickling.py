@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from ipc_core import DecodeError
 from ipc_core.testing.bag import Bag
 from ipc_core.testing.programs import _meet
 
@@ -19,12 +20,10 @@ def apply(name: str) -> None:
 
 def refuse_pickles(name: str) -> None:
     """Run where IPC_CORE_SAFE is set: tell what comes of receiving an object."""
-    from ipc_core import DecodeError, IpcBytesSender, bytes_channel, channel
-
     with Bag() as bag:
         to_parent = bag.connect(name)  # sending still works
-        object_tx, object_rx = map(bag.keep, channel())
-        bytes_tx, bytes_rx = map(bag.keep, bytes_channel())
+        object_tx, object_rx = bag.channel()
+        bytes_tx, bytes_rx = bag.bytes_channel()
         object_tx.send({"an": "object"})
         bytes_tx.send(b"bytes")
         answers: list[Any] = []
@@ -33,5 +32,4 @@ def refuse_pickles(name: str) -> None:
         except DecodeError as error:
             answers.append(str(error))
         answers.append(bytes_rx.recv())
-        assert isinstance(bytes_tx, IpcBytesSender)
         to_parent.send(answers)

@@ -27,7 +27,7 @@ _bytes = st.builds(lambda size, byte: bytes([byte]) * size, _sizes, st.integers(
 _scalars = (
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text() | _bytes
     | st.builds(bytearray, _bytes)
-    | st.builds(memoryview, _bytes)
+    | st.builds(lambda data: memoryview(data), _bytes)  # noqa: PLW0108  a class to mypy
     | st.builds(lambda data: memoryview(bytearray(data)), _bytes)
     | st.builds(lambda numbers: array("d", numbers), st.lists(st.floats(allow_nan=False)))
     | st.builds(lambda size: array("H", range(size % 65536)), _sizes)
@@ -39,7 +39,7 @@ _objects = st.recursive(
         st.lists(inner, max_size=4)
         | st.dictionaries(st.text(max_size=5) | st.integers(), inner, max_size=4)
         | st.tuples(inner, inner)
-        | st.builds(lambda value: Holder(value), inner)
+        | st.builds(Holder, inner)
         | st.frozensets(st.integers() | st.text(max_size=5), max_size=4)
     ),
     max_leaves=8,

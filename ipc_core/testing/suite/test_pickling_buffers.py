@@ -110,14 +110,13 @@ class TestPicklingBuffers:
 
     def test_views_that_cannot_be_remade(self, bag: Bag) -> None:
         """I95: a view whose format memoryview.cast does not know is an EncodeError that says so."""
-        ctypes = pytest.importorskip("ctypes")
+        ctypes: Any = pytest.importorskip("ctypes")
         tx, rx = bag.channel()
 
-        class Pair(ctypes.Structure):  # type: ignore[misc]
-            _fields_ = (("x", ctypes.c_int), ("y", ctypes.c_double))
-
+        fields = {"_fields_": [("x", ctypes.c_int), ("y", ctypes.c_double)]}
+        pair: Any = type("Pair", (ctypes.Structure,), fields)
         with pytest.raises(EncodeError, match=r"message\[1\].*memoryview of format"):
-            tx.send([1, memoryview((Pair * 2)())])
+            tx.send([1, memoryview((pair * 2)())])
         tx.send("next")
         assert rx.recv() == "next"
 

@@ -159,7 +159,7 @@ class TestPicklingFailures:
         message: list[Any] = [lambda: 1]
         for _ in range(100_000):
             message = [message]
-        with pytest.raises(EncodeError, match="recursion|too deep|overflow"):
+        with pytest.raises(EncodeError, match=r"recursion|too deep|overflow"):
             tx.send(message)
         while message:  # freeing it all at once would nest as deep
             message = message[0] if isinstance(message[0], list) else []
