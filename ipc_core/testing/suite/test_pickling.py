@@ -22,6 +22,24 @@ from ipc_core.testing.waiting import BOUND
 THRESHOLD = 16384
 """Larger buffers lie beside the pickle: bytes."""
 
+
+@dataclass
+class Holder:
+    """A class that both sides can import."""
+
+    value: Any
+
+
+class Reduced:
+    """Pickles by an attribute of its module."""
+
+    def __reduce__(self) -> str:
+        return "REDUCED"
+
+
+REDUCED = Reduced()
+
+
 _sizes = st.sampled_from([0, 1, 7, 1000, THRESHOLD - 1, THRESHOLD, THRESHOLD + 1, 70_001])
 _bytes = st.builds(lambda size, byte: bytes([byte]) * size, _sizes, st.integers(0, 255))
 _scalars = (
@@ -44,23 +62,6 @@ _objects = st.recursive(
     ),
     max_leaves=8,
 )
-
-
-@dataclass
-class Holder:
-    """A class that both sides can import."""
-
-    value: Any
-
-
-class Reduced:
-    """Pickles by an attribute of its module."""
-
-    def __reduce__(self) -> str:
-        return "REDUCED"
-
-
-REDUCED = Reduced()
 
 
 def kinds(obj: Any) -> Any:
