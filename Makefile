@@ -64,5 +64,5 @@ clean:
 
 $(VENV)/installed: pyproject.toml backends/*/pyproject.toml .ci/constraints.txt
 	$(PYTHON) -m venv $(VENV)
-	$(PIP) install -e '.[async,cli,msgspec,testing]' -e backends/unix -e backends/inprocess -e backends/macos tox trio
+	$(PIP) install -e '.[async,cli,msgspec,testing]' -e backends/unix -e backends/inprocess -e backends/macos numpy tox trio
 	touch $@

@@ -12,6 +12,7 @@ from interleave import HEADER
 
 HERE = Path(__file__).parent
 SCRIPTS = [
+    "codec.py",
     "streaming.py",
     "codecs.py",
     "round_trips.py",
@@ -20,6 +21,7 @@ SCRIPTS = [
     "importing.py",
     "starting.py",
     "shared_memory.py",
+    "large_arrays.py",
     "tagged_union.py",
     "transport.py",
 ]

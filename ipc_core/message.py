@@ -32,12 +32,12 @@ Buffers = (bytes, bytearray, memoryview)
 
 
 class _Calls:
-    """The innermost calls of one thread."""
+    """The innermost calls of one thread. `encoding` is None outside a message."""
 
     __slots__ = ("decoding", "encoding")
 
     def __init__(self) -> None:
-        self.encoding: list[Attachable] | None = None
+        self.encoding: list[Attachable] | tuple[()] | None = None
         self.decoding: Inbox | None = None
 
 
@@ -77,7 +77,7 @@ class Inbox:
         close_all(a for a in self._attachments if a is not None)
 
 
-def encode(format: Format, obj: object) -> tuple[Buffer | Sequence[Buffer], list[Attachable]]:
+def encode(format: Format, obj: object) -> tuple[Buffer | Sequence[Buffer], Sequence[Attachable]]:
     """Return the payload and the endpoints it refers to, by slot.
 
     Raises EncodeError, with the cause, for an object that the codec cannot carry, or that is too
@@ -85,10 +85,10 @@ def encode(format: Format, obj: object) -> tuple[Buffer | Sequence[Buffer], list
     """
     calls = _thread.calls
     outer = calls.encoding
-    embedded: list[Attachable] = []
     try:
-        calls.encoding = embedded
+        calls.encoding = ()
         data = format.encode(obj)
+        embedded = calls.encoding
     except (IpcError, MemoryError):
         raise  # of an endpoint that is closed or moved, or of a send inside
     except Exception as error:
@@ -104,9 +104,8 @@ def encode(format: Format, obj: object) -> tuple[Buffer | Sequence[Buffer], list
 
 def start_over() -> None:
     """Forget the endpoints met so far; for a codec that begins its message again."""
-    embedded = _thread.calls.encoding
-    if embedded is not None:
-        embedded.clear()
+    if _thread.calls.encoding:
+        _thread.calls.encoding = ()
 
 
 def decode(
@@ -116,15 +115,29 @@ def decode(
 
     Raises DecodeError, with the cause, for bytes that are not a message, or too many of them.
     """
+    if attachments or _thread.calls.decoding is not None:
+        return _decode_with(format, backend, payload, attachments)
+    try:
+        if type(payload) is bytes and format.max_message is None:
+            return format.decode(payload)
+        return format.decode(_readable(format, payload))
+    except (DecodeError, IpcIOError, MemoryError):
+        raise
+    except Exception as error:
+        raise DecodeError(format.misread(payload, error)) from error
+
+
+def _decode_with(
+    format: Format, backend: Backend, payload: Payload, attachments: Sequence[Attachment]
+) -> Any:
+    """Decode a message that has attachments, or that is received inside one which has."""
     calls = _thread.calls
     outer = calls.decoding
     inbox = Inbox(backend, attachments) if attachments else None
     decoded = False
     try:
         calls.decoding = inbox
-        if format.max_message is not None and len(payload) > format.max_message:
-            raise DecodeError(too_large(len(payload), format.max_message))
-        obj = format.decode(payload if type(payload) is bytes else _buffer(format, payload))
+        obj = format.decode(_readable(format, payload))
         decoded = True
         return obj
     except (DecodeError, IpcIOError, MemoryError):
@@ -140,8 +153,13 @@ def decode(
             inbox.close()
 
 
-def _buffer(format: Format, payload: Payload) -> Buffer:
-    """What a codec reads: of memory that the peer can still write a copy, unless it is trusted."""
+def _readable(format: Format, payload: Payload) -> Buffer:
+    """What a codec reads: of memory that the peer can still write a copy, unless it is trusted.
+
+    Raises DecodeError for a payload that is too large for the channel.
+    """
+    if format.max_message is not None and len(payload) > format.max_message:
+        raise DecodeError(too_large(len(payload), format.max_message))
     if isinstance(payload, Buffers):
         return payload
     return payload.map() if format.codec.runs_code else payload.read()
@@ -159,9 +177,12 @@ def too_large(size: int, limit: int) -> str:
 def attach(obj: Attachable) -> int | None:
     """Give an endpoint or region its slot in the message that is being encoded; None outside a
     message."""
-    embedded = _thread.calls.encoding
+    calls = _thread.calls
+    embedded = calls.encoding
     if embedded is None:
         return None
+    if not embedded:
+        embedded = calls.encoding = []
     embedded.append(obj)
     return len(embedded) - 1
 

@@ -65,7 +65,11 @@ class _ReceiverEnd(_Movable, Generic[T_co]):
         """Wait for a message. Raises Disconnected once every sender is gone and all is read,
         DecodeError for a message that does not decode (the next call works), ClosedError when
         another thread closes this receiver."""
-        return self._recv(None)
+        if self._owed is not None:
+            return self._recv(None)
+        data, attachments = self._handle.recv(None)  # as _recv does, without its call
+        message: T_co = self._unpack(data, attachments)
+        return message
 
     def try_recv(self) -> T_co:
         """Return a message that has already arrived. Raises Empty if there is none, and what

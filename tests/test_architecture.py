@@ -20,7 +20,11 @@ LAYERS = [
     {"handles"},
     {"regions"},
     {"spi"},
-    {"discovery", "message", "codecs.framed", "codecs.tags", "codecs.declared"},
+    {"discovery", "message", "codecs.framed", "codecs.rebuild", "codecs.blame", "codecs.tags",
+     "codecs.declared"},
+    {"codecs.buffers"},
+    {"codecs.by_value"},
+    {"codecs.dilled"},
     {"codecs", "codecs.pickled", "codecs.typed"},
     {"registry", "plugins", "aio"},
     {"spawning"},
@@ -48,6 +52,12 @@ def imports(path: Path) -> set[str]:
             continue
         if isinstance(node, ast.ImportFrom) and node.module == "ipc_core":
             found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module == "ipc_core.codecs":
+            names = {alias.name for alias in node.names}
+            modules = {name for name in names if (CORE / "codecs" / f"{name}.py").exists()}
+            found |= {f"codecs.{name}" for name in modules} | (
+                {"codecs"} if names - modules else set()
+            )
         elif isinstance(node, ast.ImportFrom) and (node.module or "").startswith("ipc_core."):
             found.add((node.module or "").removeprefix("ipc_core."))
         elif isinstance(node, ast.Import):

@@ -35,24 +35,39 @@ def join(chunks: Sequence[bytes], buffers: Sequence[memoryview]) -> list[Buffer]
 
 
 def split(data: Buffer) -> tuple[memoryview, list[memoryview]]:
-    """The pickle and the buffers, which are writable.
+    """The pickle and the buffers, which are writable. Bytes are copied for that.
 
-    Raises DecodeError for sizes that do not fit.
+    Raises DecodeError for sizes that do not fit, before anything is copied.
     """
+    lengths, begin, end = _measured(data)
     view = memoryview(data if not isinstance(data, bytes) else bytearray(data))
-    total = len(view)
+    stream = view[begin:end]
+    buffers = []
+    for length in lengths:
+        end += -end % _ALIGNED
+        buffers.append(view[end : end + length])
+        end += length
+    return stream, buffers
+
+
+def _measured(data: Buffer) -> tuple[tuple[int, ...], int, int]:
+    """The lengths of the buffers, and where the pickle begins and ends."""
+    total = len(data)
     if total < _HEAD.size:
         raise DecodeError("a message with buffers is too short for its head")
-    _, count, size = _HEAD.unpack_from(view)
-    start = _HEAD.size + 8 * count
-    if start + size > total:
+    _, count, size = _HEAD.unpack_from(data)
+    begin = _HEAD.size + 8 * count
+    end = begin + size
+    if count * LEAST > total:
+        raise DecodeError(f"{count} buffers do not fit a message of {total} bytes")
+    if end > total:
         raise DecodeError(f"a pickle of {size} bytes does not fit a message of {total}")
-    end = start + size
-    buffers = []
-    for length in struct.unpack_from(f"<{count}Q", view, _HEAD.size):
-        begin = end + -end % _ALIGNED
-        end = begin + length
-        if end > total:
-            raise DecodeError(f"a buffer of {length} bytes does not fit a message of {total}")
-        buffers.append(view[begin:end])
-    return view[start : start + size], buffers
+    lengths = struct.unpack_from(f"<{count}Q", data, _HEAD.size)
+    last = end
+    for length in lengths:
+        if length < LEAST:  # or the views alone could take much more memory than the message
+            raise DecodeError(f"a buffer of {length} bytes does not lie beside a pickle")
+        last += -last % _ALIGNED + length
+    if last > total:
+        raise DecodeError(f"buffers up to byte {last} do not fit a message of {total}")
+    return lengths, begin, end

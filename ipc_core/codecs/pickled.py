@@ -1,4 +1,4 @@
-"""The default codec: C pickle, and dill for what C pickle cannot carry faithfully.
+"""The default codec: C pickle, and what carries more where C pickle gives up.
 
 Unpickling runs code, so this codec is for processes that trust each other.
 """
@@ -6,27 +6,79 @@ Unpickling runs code, so this codec is for processes that trust each other.
 from __future__ import annotations
 
 import io
+import os
 import pickle
 from collections.abc import Callable, Sequence
-from typing import Any
+from pickle import UnpicklingError, loads
+from typing import Any, NoReturn
 
+from ipc_core.codecs.buffers import TABLE
 from ipc_core.codecs.framed import FIRST_BYTE, LEAST, join, split
 from ipc_core.message import start_over
-from ipc_core.spi import Buffer
+from ipc_core.spi import Buffer, DecodeError, EncodeError
 
+SAFE_VARIABLE = "IPC_CORE_SAFE"
 PROTOCOL = 5
 FIRST_BYTES = (0x80, FIRST_BYTE)
 """A pickle's own, and that of one with buffers beside it."""
 
 # How protocol 4 and later write the module name of a class or function, and memoize it. C pickle
-# refers to things of __main__ by name, but the receiver's __main__ is another program.
+# refers to things of __main__ by name, but the receiver's __main__ is another program. It never
+# divides these bytes between two chunks.
 _FROM_MAIN = b"\x8c\x08__main__\x94"
+
+_BY_NAME = 0x93
+"""STACK_GLOBAL, the opcode of such a reference; most data has no such byte, which is found fast."""
 
 # What C pickle raises for lambdas, closures, local classes and other things without a name.
 _GIVES_UP = (pickle.PicklingError, AttributeError, TypeError)
 
-_KEPT = 1 << 16
-"""A pickler that wrote more is not used again: its tables have grown. Bytes."""
+_OWN_BYTES = 1 << 17
+"""A longer chunk is one large object, or a frame around a huge number: bytes."""
+
+_FRAME = (0x80, 0x95)
+"""How a chunk begins that a pickler made of small objects."""
+
+
+def encode(obj: object) -> Buffer | Sequence[Buffer]:
+    try:
+        writer = _writers.pop()
+    except IndexError:
+        writer = _make_writer()
+    dump, forget, chunks, buffers = writer
+    try:
+        dump(obj)
+    except _GIVES_UP:
+        return _by_value(obj)
+    data = chunks.pop()
+    if chunks or buffers:
+        chunks.append(data)
+        if any(_mentions_main(chunk) for chunk in chunks):
+            return _by_value(obj)
+        return join(chunks, buffers) if buffers else chunks
+    forget()
+    _writers.append(writer)
+    if _BY_NAME not in data or data.find(_FROM_MAIN) < 0:
+        return data
+    return _by_value(obj)
+
+
+def decode(data: Buffer) -> Any:
+    try:
+        return loads(data)
+    except UnpicklingError:
+        if not data or data[0] != FIRST_BYTE:
+            raise
+    stream, buffers = split(data)
+    return loads(stream, buffers=buffers)
+
+
+def refuse(data: Buffer) -> NoReturn:
+    """What decodes where IPC_CORE_SAFE is set."""
+    raise DecodeError(
+        f"{SAFE_VARIABLE} is set, and a message of the codec 'pickle' can run code: use a typed "
+        "codec or bytes_channel()"
+    )
 
 
 class PickleCodec:
@@ -34,55 +86,45 @@ class PickleCodec:
 
     name = "pickle"
     runs_code = True
+    encode = staticmethod(encode)
+    decode = staticmethod(decode)
 
     def bind(self, type: Any, attach: object, redeem: object) -> PickleCodec:
         """The type is only for type checkers. Endpoints pickle by themselves."""
-        return self
-
-    def encode(self, obj: object) -> Buffer | Sequence[Buffer]:
-        try:
-            writer = _writers.pop()
-        except IndexError:
-            writer = _Writer()
-        chunks, buffers = writer.chunks, writer.buffers
-        try:
-            writer.dump(obj)
-        except _GIVES_UP:
-            return _by_dill(obj)
-        if len(chunks) == 1 and not buffers and len(chunks[0]) <= _KEPT:
-            data = chunks.pop()
-            writer.clear_memo()
-            _writers.append(writer)
-            return data if _FROM_MAIN not in data else _by_dill(obj)
-        if any(_FROM_MAIN in chunk for chunk in chunks if len(chunk) <= 2 * _KEPT):
-            return _by_dill(obj)
-        return join(chunks, buffers) if buffers else chunks
-
-    def decode(self, data: Buffer) -> Any:
-        if data and data[0] == FIRST_BYTE:
-            stream, buffers = split(data)
-            return pickle.loads(stream, buffers=buffers)
-        return pickle.loads(data)
+        return _SAFE if os.environ.get(SAFE_VARIABLE, "0") not in ("", "0") else self
 
 
-class _Writer:
-    """A pickler, which may be used again, and what it wrote.
-
-    Large bytes and strings are chunks of their own, not copied; `buffers` are those that go beside
-    the pickle.
-    """
-
-    __slots__ = ("buffers", "chunks", "clear_memo", "dump", "write")
-
-    def __init__(self) -> None:
-        self.chunks: list[bytes] = []
-        self.buffers: list[memoryview] = []
-        self.write = self.chunks.append
-        pickler = pickle.Pickler(self, PROTOCOL, buffer_callback=_beside(self.buffers))
-        self.dump, self.clear_memo = pickler.dump, pickler.clear_memo
+class _SafeCodec(PickleCodec):
+    decode = staticmethod(refuse)
 
 
+_SAFE = _SafeCodec()
+
+# The methods of a pickler that may be used again, and what it writes to: the chunks, of which large
+# bytes and strings are some of their own, not copied; and what goes beside the pickle. A pickler
+# that wrote several chunks is dropped: its tables have grown.
+_Writer = tuple[
+    Callable[[object], object],
+    Callable[[], object],
+    "list[bytes]",
+    "list[memoryview]",
+]
 _writers: list[_Writer] = []
+
+
+class _Sink:
+    """What a pickler writes to."""
+
+    def __init__(self, write: Callable[[bytes], object]) -> None:
+        self.write = write
+
+
+def _make_writer() -> _Writer:
+    chunks: list[bytes] = []
+    buffers: list[memoryview] = []
+    pickler = pickle.Pickler(_Sink(chunks.append), PROTOCOL, buffer_callback=_beside(buffers))
+    pickler.dispatch_table = TABLE
+    return pickler.dump, pickler.clear_memo, chunks, buffers
 
 
 def _beside(buffers: list[memoryview]) -> Callable[[pickle.PickleBuffer], bool]:
@@ -98,13 +140,37 @@ def _beside(buffers: list[memoryview]) -> Callable[[pickle.PickleBuffer], bool]:
     return is_in_line
 
 
-def _by_dill(obj: object) -> Buffer | Sequence[Buffer]:
-    import dill
+def _mentions_main(chunk: bytes) -> bool:
+    return (len(chunk) <= _OWN_BYTES or chunk[0] in _FRAME) and chunk.find(_FROM_MAIN) >= 0
+
+
+def _by_value(obj: object) -> Buffer | Sequence[Buffer]:
+    """Encode what C pickle alone cannot: with our reductions, and with dill's too."""
+    from ipc_core.codecs.by_value import CPickler
 
     start_over()
-    stream = io.BytesIO()
+    chunks: list[bytes] = []
     buffers: list[memoryview] = []
-    dill.Pickler(
-        stream, PROTOCOL, buffer_callback=_beside(buffers), byref=False, recurse=True
-    ).dump(obj)
+    try:
+        CPickler(_Sink(chunks.append), PROTOCOL, buffer_callback=_beside(buffers)).dump(obj)
+    except _GIVES_UP:
+        return _by_dill(obj)
+    if buffers:
+        return join(chunks, buffers)
+    return chunks if len(chunks) > 1 else chunks[0]
+
+
+def _by_dill(obj: object) -> Buffer | Sequence[Buffer]:
+    from ipc_core.codecs.dilled import DillPickler
+
+    start_over()
+    stream = io.BytesIO()  # this pickler lends its chunks for a moment only
+    buffers: list[memoryview] = []
+    pickler = DillPickler(stream, PROTOCOL, _beside(buffers))
+    try:
+        pickler.dump(obj)
+    except _GIVES_UP as error:
+        from ipc_core.codecs.blame import place
+
+        raise EncodeError(f"{place(pickler.path)}: {error}") from error
     return join([stream.getvalue()], buffers) if buffers else stream.getvalue()

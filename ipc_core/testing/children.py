@@ -8,7 +8,7 @@ import subprocess
 import sys
 import warnings
 from collections.abc import Callable
-from types import TracebackType
+from types import ModuleType, TracebackType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -26,17 +26,17 @@ class Children:
 
     def start(self, function: Callable[..., None], *args: str) -> subprocess.Popen[bytes]:
         """Run `function(*args)`, a module's top-level function, in a new process."""
-        command = [
-            sys.executable,
-            "-c",
-            _PROGRAM,
-            function.__module__,
-            function.__qualname__,
-            *args,
-        ]
-        # It finds the function's module where this process does.
+        return self._start("-c", _PROGRAM, function.__module__, function.__qualname__, *args)
+
+    def start_script(self, module: ModuleType, *args: str) -> subprocess.Popen[bytes]:
+        """Run a module's file as the main program of a new process."""
+        assert module.__file__
+        return self._start(module.__file__, *args)
+
+    def _start(self, *args: str) -> subprocess.Popen[bytes]:
+        # It finds its modules where this process does.
         environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
-        child = subprocess.Popen(command, stdin=subprocess.DEVNULL, env=environment)
+        child = subprocess.Popen([sys.executable, *args], stdin=subprocess.DEVNULL, env=environment)
         self._started.append(child)
         return child
 

@@ -6,9 +6,9 @@ from collections import deque
 from typing import Any
 
 from ipc_backend_inprocess.waiting import Listeners, notify_all
-from ipc_core.spi import Disconnected, mend_after_fork
+from ipc_core.spi import Buffer, Disconnected, mend_after_fork
 
-Message = tuple[bytes, tuple[Any, ...]]
+Message = tuple[Buffer, tuple[Any, ...]]
 
 
 class MessageQueue:

@@ -10,7 +10,7 @@ from weakref import WeakValueDictionary
 from ipc_backend_inprocess.message_queue import MessageQueue
 from ipc_backend_inprocess.receiver import InprocessReceiver
 from ipc_backend_inprocess.sender import InprocessSender
-from ipc_core.spi import ClosedError, IpcError, IpcIOError
+from ipc_core.spi import Buffer, ClosedError, IpcError, IpcIOError
 
 
 class InprocessOneShotServer:
@@ -22,7 +22,7 @@ class InprocessOneShotServer:
         self._turn = [None]
         _servers[self.name] = self
 
-    def accept(self, timeout: float | None) -> tuple[InprocessReceiver, bytes, tuple[Any, ...]]:
+    def accept(self, timeout: float | None) -> tuple[InprocessReceiver, Buffer, tuple[Any, ...]]:
         """See OsIpcOneShotServer.accept. Raises IpcError while another thread accepts."""
         try:
             self._turn.pop()

@@ -28,7 +28,8 @@ class InprocessSender(Carried):
         attachments: Sequence[Attachment] = (),
         timeout: float | None = None,
     ) -> None:
-        """See OsIpcSender.send. Bytes travel by reference, other buffers are copied."""
+        """See OsIpcSender.send. Bytes travel by reference, another buffer is copied into bytes and
+        several into one bytearray, so that the receiver can use them where they are."""
         if type(data) is not bytes:
             data = _copied(data)
         if not attachments:
@@ -114,9 +115,9 @@ class InprocessSender(Carried):
             self.close()
 
 
-def _copied(data: Buffer | Sequence[Buffer]) -> bytes:
+def _copied(data: Buffer | Sequence[Buffer]) -> bytes | bytearray:
     if isinstance(data, (list, tuple)):
-        return b"".join(data)
+        return bytearray().join(data)
     return bytes(memoryview(data))  # type: ignore[arg-type]
 
 

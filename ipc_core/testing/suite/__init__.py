@@ -16,6 +16,11 @@ from ipc_core.testing.suite.test_killed_peers import TestKilledPeers, TestShared
 from ipc_core.testing.suite.test_machine import TestMachine
 from ipc_core.testing.suite.test_one_shot_server import TestOneShotServer
 from ipc_core.testing.suite.test_opaque import TestOpaque
+from ipc_core.testing.suite.test_pickling import TestPickling
+from ipc_core.testing.suite.test_pickling_buffers import TestPicklingBuffers
+from ipc_core.testing.suite.test_pickling_failures import TestPicklingFailures
+from ipc_core.testing.suite.test_pickling_main import TestPicklingMain
+from ipc_core.testing.suite.test_pickling_numpy import TestPicklingNumpy
 from ipc_core.testing.suite.test_races import TestRaces
 from ipc_core.testing.suite.test_receiver_set import TestReceiverSet
 from ipc_core.testing.suite.test_receiver_set_members import TestReceiverSetMembers
@@ -74,6 +79,11 @@ class BackendConformance(
     TestForksInProcess,
     TestOneShotServer,
     TestOpaque,
+    TestPickling,
+    TestPicklingBuffers,
+    TestPicklingFailures,
+    TestPicklingMain,
+    TestPicklingNumpy,
     TestRaces,
     TestReceiverSet,
     TestReceiverSetMembers,

@@ -1,0 +1,159 @@
+"""What a receiver calls to make again what was sent by value: functions, classes, buffers.
+
+Messages refer to these functions by name.
+"""
+
+from __future__ import annotations
+
+import sys
+import types
+from collections.abc import Callable
+from importlib import import_module
+from typing import Any
+from weakref import WeakKeyDictionary, WeakValueDictionary
+
+PYTHON = sys.implementation.cache_tag or sys.version
+"""Code only runs on the version of Python that compiled it."""
+
+# A class that arrives twice is one class, and one that comes home is the one that left.
+_tokens: WeakKeyDictionary[type, bytes] = WeakKeyDictionary()
+_classes: WeakValueDictionary[bytes, type] = WeakValueDictionary()
+
+
+def token_of(cls: type) -> bytes:
+    """What tells a class from all others, in any process."""
+    token = _tokens.get(cls)
+    if token is None:
+        import os
+
+        token = _tokens.setdefault(cls, os.urandom(16))
+        _classes[token] = cls
+    return token
+
+
+def code(python: str, marshalled: bytes) -> types.CodeType:
+    if python != PYTHON:
+        raise TypeError(f"a function compiled by {python} cannot run on {PYTHON}")
+    import marshal
+
+    made: types.CodeType = marshal.loads(marshalled)
+    return made
+
+
+def function(
+    code: types.CodeType,
+    home: str | dict[str, Any],
+    name: str,
+    closure: tuple[types.CellType, ...] | None,
+) -> types.FunctionType:
+    """`home` is the module whose globals it uses, or the globals that came along."""
+    if isinstance(home, str):
+        names = import_module(home).__dict__
+    else:
+        names = home
+        names.setdefault("__builtins__", __builtins__)
+    return types.FunctionType(code, names, name, None, closure)
+
+
+def finish_function(made: types.FunctionType, state: dict[str, Any]) -> None:
+    for module in state.pop("imports", ()):
+        import_module(module)
+    names = made.__globals__
+    for name, value in state.pop("globals", {}).items():
+        names.setdefault(name, value)
+    made.__dict__.update(state.pop("dict"))
+    for name, value in state.items():
+        setattr(made, name, value)
+
+
+def cell() -> types.CellType:
+    return types.CellType()
+
+
+def fill_cell(made: types.CellType, state: tuple[Any]) -> None:
+    (made.cell_contents,) = state
+
+
+Header = tuple[Any, str, tuple[type, ...]]
+"""The metaclass, the name and the bases of a class."""
+
+
+def skeleton(token: bytes, header: Header, namespace: dict[str, Any]) -> type:
+    """A class without what may refer to it."""
+    known = _classes.get(token)
+    if known is not None:
+        return known
+    metaclass, name, bases = header
+    made = types.new_class(
+        name, bases, {"metaclass": metaclass}, lambda into: into.update(namespace)
+    )
+    return _classes.setdefault(token, made)
+
+
+def enumeration(
+    token: bytes, header: Header, namespace: dict[str, Any], members: dict[str, Any]
+) -> type:
+    known = _classes.get(token)
+    if known is not None:
+        return known
+    metaclass, name, bases = header
+    body = metaclass.__prepare__(name, bases)
+    for key, value in (*namespace.items(), *members.items()):
+        body[key] = value
+    return _classes.setdefault(token, metaclass.__new__(metaclass, name, bases, body))
+
+
+def finish_class(
+    made: type,
+    state: tuple[bytes, dict[str, Any], tuple[type, ...], dict[str, dict[str, Any]]],
+) -> None:
+    token, attributes, registered, members = state
+    if made in _tokens:
+        return  # it was finished before
+    for name, value in attributes.items():
+        setattr(made, name, value)
+    for cls in registered:
+        made.register(cls)  # type: ignore[attr-defined]  # an abstract base class
+    for name, attributes in members.items():
+        made.__members__[name].__dict__.update(attributes)  # type: ignore[attr-defined]
+    _tokens[made] = token
+
+
+def cached_property(func: Callable[[Any], Any], name: str | None) -> Any:
+    import functools
+
+    made = functools.cached_property(func)
+    made.attrname = name
+    return made
+
+
+def lru_cache(func: Callable[..., Any], parameters: dict[str, Any]) -> Any:
+    import functools
+
+    return functools.lru_cache(**parameters)(func)
+
+
+def type_variable(name: str, constraints: tuple[Any, ...], options: dict[str, Any]) -> Any:
+    import typing
+
+    return typing.TypeVar(name, *constraints, **options)
+
+
+def array(typecode: str, data: Any) -> Any:
+    """An array owns its memory: this is the one copy on the receiver's side."""
+    from array import array
+
+    made = array(typecode)
+    made.frombytes(data)
+    return made
+
+
+def view(data: Any, format: str, shape: tuple[int, ...]) -> memoryview:
+    flat: Any = memoryview(data)
+    if not flat.nbytes:
+        some: Any = memoryview(bytearray(16))
+        empty: memoryview = some.cast(format)[:0]
+        return empty.toreadonly() if flat.readonly else empty
+    flat = flat.cast("B")
+    made: memoryview = flat.cast(format) if len(shape) == 1 else flat.cast(format, shape)
+    return made
