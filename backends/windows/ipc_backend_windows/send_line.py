@@ -17,6 +17,9 @@ from ipc_core.spi import Attachment, BriefLock, Buffer, IpcError, Kind
 
 _counting = BriefLock()
 
+_LONGEST_DEATH = 1000
+"""Milliseconds between a process's refusing handles and the end of its pipes."""
+
 
 class SendLine:
     """The sending end of a pipe, and the channel's memory; None if the receiver went before this
@@ -78,7 +81,24 @@ class SendLine:
         except IpcError:
             raise
         except OSError as error:
+            if self._receiver_died(error):
+                raise broken() from error
             raise translated(error) from error
+
+    def _receiver_died(self, error: OSError) -> bool:
+        """Whether a send failed because the receiver's process has ended.
+
+        One that is ending takes no handles any more, some time before its end of the pipe closes.
+        """
+        milliseconds = _LONGEST_DEATH if error.winerror == win32.ERROR_ACCESS_DENIED else 0
+        try:
+            for _ in range(0, milliseconds, 10):
+                if is_broken(self.pipe):
+                    return True
+                win32.Sleep(10)
+            return is_broken(self.pipe)
+        except OSError:
+            return False
 
     def _alive(self) -> QueueMemory:
         """The memory, if there is somebody to read it."""

@@ -6,9 +6,9 @@ import os
 from typing import Any
 
 import pytest
-from ipc_backend_windows import appending, handles
+from ipc_backend_windows import appending, handles, win32
 
-from ipc_core import Disconnected, Empty, IpcSender
+from ipc_core import BrokenChannelError, Disconnected, Empty, IpcSender
 from ipc_core.testing import programs
 from ipc_core.testing.bag import Bag
 from ipc_core.testing.children import Children
@@ -112,3 +112,44 @@ def test_nothing_is_inherited(bag: Bag) -> None:
     with pytest.raises(Empty):
         rx.try_recv_timeout(0.01)
     assert inheritable() == before
+
+
+def receive_and_wait(name: str) -> None:
+    """Receive a receiver, say so, and wait with it until killed."""
+    with Bag() as bag:
+        to_parent, from_parent = programs._meet(bag, name)
+        bag.keep(from_parent.recv())
+        to_parent.send("received")
+        from_parent.recv()
+
+
+@pytest.mark.parametrize("what", ["payload", "sender"])
+def test_a_receivers_process_is_killed_before_it_gets_a_handle(
+    bag: Bag, children: Children, monkeypatch: pytest.MonkeyPatch, what: str
+) -> None:
+    """I88: the system refuses access to a process that has ended; the send says that the channel
+    is broken, and nothing is left behind."""
+    server, name = bag.server()
+    child = children.start(receive_and_wait, name)
+    from_child, to_child = server.accept(BOUND)
+    bag.keep(from_child)
+    bag.keep(to_child)
+    tx, rx = bag.channel()
+    sub_tx, sub_rx = bag.channel()
+    to_child.send(rx)
+    assert from_child.recv() == "received"
+    tx.send(b"opens the other process")
+    real = win32.DuplicateHandle
+
+    def duplicate(*arguments: Any) -> Any:
+        child.kill()
+        child.wait(BOUND)
+        return real(*arguments)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(win32, "DuplicateHandle", duplicate)
+        with pytest.raises(BrokenChannelError):
+            tx.send(bytes(1 << 20) if what == "payload" else sub_tx)
+    sub_tx.close()
+    with pytest.raises(Disconnected):
+        sub_rx.try_recv_timeout(BOUND)
