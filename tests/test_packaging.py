@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 import venv
@@ -115,9 +116,12 @@ def test_the_wheel_of_a_backend_that_has_not_run_on_its_system_says_so(
     assert "Development Status :: 2 - Pre-Alpha" in fields.get_all("Classifier", [])
 
 
-def test_the_extras_of_the_core(wheels: dict[str, Path]) -> None:
+def test_the_core_has_the_extras_that_the_readme_names(wheels: dict[str, Path]) -> None:
     fields = Parser().parsestr(metadata(wheels["ipc_core"], "METADATA"))
-    assert sorted(fields.get_all("Provides-Extra", [])) == ["async", "cli", "testing"]
+    named = re.findall(r"ipc-core\[([\w,]+)\]", (REPO / "README.md").read_text())
+    extras = {extra for names in named for extra in names.split(",")}
+    assert {"cli", "testing"} <= extras <= set(fields.get_all("Provides-Extra", []))
+    assert "ipc-backend" not in " ".join(fields.get_all("Requires-Dist", []))
 
 
 @pytest.mark.parametrize("package", ["ipc_backend_macos", "ipc_backend_windows"])
