@@ -49,12 +49,14 @@ def pytest_configure(config: pytest.Config) -> None:
     _skipped.clear()
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    # pytest-timeout's --timeout gives slow machines more, and takes nothing away.
+    seconds = max(SECONDS_PER_TEST, float(config.getoption("timeout", None) or 0))
     for item in items:
         if "backend" in getattr(item, "fixturenames", ()) and not item.get_closest_marker(
             "timeout"
         ):
-            item.add_marker(pytest.mark.timeout(SECONDS_PER_TEST))
+            item.add_marker(pytest.mark.timeout(seconds))
         if item.get_closest_marker("threads") and not THREADS:
             item.add_marker(pytest.mark.skip(reason="this platform has no threads"))
 

@@ -13,7 +13,9 @@ run tools/windows/register.py
 arguments=("$@")
 tests() {
     local code=0
-    run -m pytest -q -p no:cacheprovider -p ipc_core.testing.plugin "$@" "${arguments[@]}" || code=$?
+    # Every call of Wine's asks a server, so that a busy machine needs long for many of them.
+    run -m pytest -q -p no:cacheprovider -p ipc_core.testing.plugin --timeout 300 "$@" \
+        "${arguments[@]}" || code=$?
     # 5: the caller's arguments leave none of these tests.
     [[ $code = 0 || ( $code = 5 && ${#arguments[@]} -gt 0 ) ]]
 }
