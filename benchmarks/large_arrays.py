@@ -53,6 +53,7 @@ def receive(name: str) -> None:
         with Peak() as peak:
             view = jobs.recv()["array"]
             right = all(view[at] == at // STEP % 251 for at in range(0, len(view), STEP))
+            view[::4096].tolist()  # it reads every page
             view[0] = 1
         assert right
         results.send(peak.bytes)

@@ -31,6 +31,7 @@ class Class:
 class Color(Enum):
     RED = 1
 
+world = bytes(1_000_000)
 huge = 10 ** 400_000
 cases = {
     "function": function, "class": Class, "instance": Class(), "member": Color.RED,
@@ -47,6 +48,7 @@ for name, obj in cases.items():
     assert b"rebuild" in data, name
     assert b"dill" not in data, name
 assert "dill" not in sys.modules
+assert len(pickled.encode([function, Class, Color])) < 3000, "it drags in what it does not use"
 print("by value")
 """
 

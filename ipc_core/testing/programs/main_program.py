@@ -22,6 +22,7 @@ T = TypeVar("T")
 FACTOR = 10
 LOCK = threading.Lock()
 count = 0
+reports: list[ipc_core.IpcSender[str]] = []
 
 
 @dataclass
@@ -144,6 +145,11 @@ def is_odd(number: int) -> bool:
     return number != 0 and is_even(number - 1)
 
 
+def report(word: str) -> None:
+    """Uses an endpoint among the globals."""
+    reports[0].send(word)
+
+
 def increase() -> int:
     global count
     count += 1
@@ -223,6 +229,8 @@ def send_things(name: str) -> None:
         to_parent.send(to_child)
         for thing in things().items():
             to_parent.send(thing)
+        reports.append(to_parent)
+        to_parent.send(report)
         came_home = from_parent.recv()
         to_parent.send([type(came_home) is Order, came_home == Order(1, ["a"])])
         try:

@@ -67,6 +67,10 @@ class TestPicklingMain:
             assert from_third.recv() == wanted, key
             assert CHECKS[key](theirs) == wanted or key == "shared", key
             order = theirs if key == "order" else order
+        report: Any = rx.recv()
+        to_third.send((report, "from the third"))
+        assert [rx.recv(), from_third.recv()] == ["from the third", None]
+        bag.keep(report.__globals__["reports"][0])
         back_tx.send(order)
         assert rx.recv() == [True, True], "an object that comes home has the class that it had"
         assert "another program" in rx.recv()
