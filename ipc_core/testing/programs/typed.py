@@ -1,14 +1,18 @@
-"""What the child processes of the tests of typed channels do."""
+"""What the child processes of the tests of typed channels do.
+
+The types are imported by who uses them: they need msgspec, and so do not all who have the kit.
+"""
 
 from __future__ import annotations
 
 from ipc_core import IpcBytesSender
 from ipc_core.testing.bag import Bag
-from ipc_core.testing.messages import CODEC, Item, Note, Order, Reply, bombs
 
 
 def order(name: str) -> None:
     """Send an order with the sender for the reply, and confirm what is replied."""
+    from ipc_core.testing.messages import CODEC, Item, Note, Order, Reply
+
     with Bag() as bag:
         tx = bag.connect(name, Order, codec=CODEC)
         reply_tx, reply_rx = bag.channel(Reply, codec=CODEC)
@@ -20,6 +24,8 @@ def order(name: str) -> None:
 
 def bomb(name: str) -> None:
     """Send everything that would run code in a receiver that unpickles, and then leave."""
+    from ipc_core.testing.messages import bombs
+
     with IpcBytesSender.connect(name) as tx:
         for each in bombs():
             tx.send(each)
