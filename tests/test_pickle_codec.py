@@ -18,7 +18,8 @@ from ipc_core import DecodeError
 from ipc_core.codecs import pickled, rebuild
 
 PROGRAM = """\
-import functools, sys
+import functools, sys, types
+from dataclasses import dataclass
 from enum import Enum
 from ipc_core.codecs import pickled
 
@@ -28,6 +29,10 @@ def function():
 class Class:
     pass
 
+@dataclass
+class Data:
+    number: int
+
 class Color(Enum):
     RED = 1
 
@@ -35,6 +40,9 @@ world = bytes(1_000_000)
 huge = 10 ** 400_000
 cases = {
     "function": function, "class": Class, "instance": Class(), "member": Color.RED,
+    "dataclass": Data(1),
+    "types": [types.MappingProxyType({1: Class}), types.FunctionType, type(None)],
+    "module": [types.ModuleType("made"), function],
     "partial": functools.partial(function), "method": Class().__init__,
     "before a huge number": [Class(), huge], "after one": [huge, Class()],
     "after large bytes": [bytes(1 << 20), function],

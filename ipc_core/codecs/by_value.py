@@ -50,8 +50,7 @@ class ByValue:
         if isinstance(obj, types.FunctionType):
             return NotImplemented if _is_importable(obj) else self._reduce_function(obj)
         if issubclass(type(obj), type):  # isinstance holds for list[int] too
-            by_name = obj.__module__ == "builtins" or _is_importable(obj)
-            return NotImplemented if by_name else _reduce_class(obj)
+            return NotImplemented if _is_importable(obj) else _reduce_class(obj)
         sentinel = _sentinels().get(id(obj))
         return NotImplemented if sentinel is None else sentinel
 
@@ -125,7 +124,13 @@ def _submodules(function: types.FunctionType, needed: dict[str, Any]) -> Iterato
                 yield f"{package}.{attribute}"
 
 
+_TYPES = {value: name for name, value in vars(types).items() if type(value) is type}
+"""The types of the interpreter that only the module types gives names to."""
+
+
 def _reduce_class(cls: type) -> Reduction:
+    if cls.__module__ == "builtins":
+        return (getattr, (types, _TYPES[cls])) if cls in _TYPES else NotImplemented
     attributes = {k: v for k, v in vars(cls).items() if k not in _MADE_ANEW}
     namespace = {
         name: attributes.pop(name)

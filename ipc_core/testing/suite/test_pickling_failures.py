@@ -14,6 +14,7 @@ import pytest
 from ipc_core import ClosedError, Empty, EncodeError
 from ipc_core.spi import THREADS
 from ipc_core.testing.bag import Bag
+from ipc_core.testing.marks import drops
 
 LOCK = threading.Lock()
 TEXT = "cannot pickle '_thread.lock' object"
@@ -166,6 +167,7 @@ class TestPicklingFailures:
         tx.send("next")
         assert rx.recv() == "next"
 
+    @drops
     def test_failures_keep_nothing(self, bag: Bag) -> None:
         """I95: once the error is gone, nothing holds on to what could not be sent."""
         tx, _ = bag.channel()
