@@ -87,7 +87,7 @@ def test_the_wheel_of_the_core_holds_the_kit(wheels: dict[str, Path]) -> None:
     assert sorted(required) == ["dill", "importlib-metadata", "pluggy"]
 
 
-@pytest.mark.parametrize("package", [name for name in FOLDERS if name != "ipc_core"])
+@pytest.mark.parametrize("package", [name for name in FOLDERS if "backend" in name])
 def test_the_wheel_of_a_backend_needs_the_core_and_announces_itself(
     wheels: dict[str, Path], package: str
 ) -> None:

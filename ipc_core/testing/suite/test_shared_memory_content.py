@@ -26,48 +26,59 @@ PARTS = MIB - 1, MIB, MIB + 1, 2 * MIB + 17
 """Sizes around that of the parts in which a region is filled and compared."""
 
 
+RUN = settings(max_examples=60, deadline=None)
+
+
 @each_test(requires(Capability.SHARED_MEMORY))
 class TestSharedMemoryContent:
-    @settings(max_examples=60, deadline=None)
-    @given(
-        content=st.binary(max_size=200),
-        writes=st.lists(st.tuples(PLACES, st.binary(max_size=200)), max_size=5),
-        cuts=st.lists(PLACES, max_size=5),
-    )
-    def test_a_region_is_like_a_bytearray(
-        self, content: bytes, writes: list[tuple[Any, bytes]], cuts: list[Any]
-    ) -> None:
+    @pytest.mark.usefixtures("backend")
+    def test_a_region_is_like_a_bytearray(self) -> None:
         """I75, I77: views of parts are written and read like those of a bytearray, by all
         holders, and stay when the region is closed."""
-        model = bytearray(content)
-        with Bag() as bag:
-            tx, rx = bag.channel()
-            region = bag.region(content)
-            tx.send(region)
-            arrived = bag.recv(rx)
-            views = [region.buffer[slice(*cut)] for cut in cuts]
-            for number, (place, data) in enumerate(writes):
-                part = memoryview(model)[slice(*place)]
-                fitting = (data * (len(part) + 1))[: len(part)] if data else bytes(len(part))
-                part[:] = fitting
-                (region, arrived)[number % 2].buffer_mut()[slice(*place)] = fitting
-            assert bytes(region) == bytes(arrived) == bytes(model)
-            region.close()
-            assert arrived.take() == bytes(model)
-            assert [bytes(view) for view in views] == [
-                bytes(memoryview(model)[slice(*cut)]) for cut in cuts
-            ]
 
-    @settings(max_examples=60, deadline=None)
-    @given(one=st.binary(max_size=50), other=st.binary(max_size=50))
-    def test_regions_are_equal_when_their_bytes_are(self, one: bytes, other: bytes) -> None:
+        @RUN
+        @given(
+            content=st.binary(max_size=200),
+            writes=st.lists(st.tuples(PLACES, st.binary(max_size=200)), max_size=5),
+            cuts=st.lists(PLACES, max_size=5),
+        )
+        def write(content: bytes, writes: list[tuple[Any, bytes]], cuts: list[Any]) -> None:
+            model = bytearray(content)
+            with Bag() as bag:
+                tx, rx = bag.channel()
+                region = bag.region(content)
+                tx.send(region)
+                arrived = bag.recv(rx)
+                views = [region.buffer[slice(*cut)] for cut in cuts]
+                for number, (place, data) in enumerate(writes):
+                    part = memoryview(model)[slice(*place)]
+                    fitting = (data * (len(part) + 1))[: len(part)] if data else bytes(len(part))
+                    part[:] = fitting
+                    (region, arrived)[number % 2].buffer_mut()[slice(*place)] = fitting
+                assert bytes(region) == bytes(arrived) == bytes(model)
+                region.close()
+                assert arrived.take() == bytes(model)
+                assert [bytes(view) for view in views] == [
+                    bytes(memoryview(model)[slice(*cut)]) for cut in cuts
+                ]
+
+        write()
+
+    @pytest.mark.usefixtures("backend")
+    def test_regions_are_equal_when_their_bytes_are(self) -> None:
         """B22: whatever they are."""
-        with Bag() as bag:
-            a, b = bag.region(one), bag.region(other)
-            assert (a == b) is (one == other)
-            assert (a != b) is (one != other)
-            assert a == bag.region(one)
-            assert a != one
+
+        @RUN
+        @given(one=st.binary(max_size=50), other=st.binary(max_size=50))
+        def compare(one: bytes, other: bytes) -> None:
+            with Bag() as bag:
+                a, b = bag.region(one), bag.region(other)
+                assert (a == b) is (one == other)
+                assert (a != b) is (one != other)
+                assert a == bag.region(one)
+                assert a != one
+
+        compare()
 
     @pytest.mark.parametrize("size", PARTS)
     def test_large_regions_are_equal_when_their_bytes_are(self, bag: Bag, size: int) -> None:
