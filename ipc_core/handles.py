@@ -104,7 +104,8 @@ class OsIpcReceiver(Protocol):
 
     def recv(self, timeout: float | None) -> tuple[Payload, Sequence[Attachment]]:
         """Return the next message; the caller owns the payload and the attachments. A payload that
-        is a writable buffer (bytearray, memoryview) is the caller's alone.
+        is a writable buffer (bytearray, memoryview) is the caller's alone; arrays become views of
+        it, so it should begin at a multiple of 16 bytes.
 
         Raises Empty when nothing arrives in time, Disconnected when the queue is empty and
         every sender is gone, DecodeError for a message that is not well-formed (the next call

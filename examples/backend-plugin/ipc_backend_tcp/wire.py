@@ -35,6 +35,9 @@ _LONGEST_WAIT = 1e6
 _HEADER = struct.Struct("!BI")
 _COUNT = struct.Struct("!I")
 _ATTACHMENT = struct.Struct(f"!BHQ{SECRET_SIZE}s")
+_ALIGNED = 16
+"""Where a payload begins: arrays are views of it, and a bytearray begins at such an address."""
+
 HELLO_BODY = struct.Struct(f"!BQ{SECRET_SIZE}s")
 
 
@@ -95,9 +98,10 @@ def _read(sock: socket.socket, size: int) -> bytearray:
 
 def pack_attachments(attachments: Sequence[tuple[Role, Address]]) -> bytes:
     """What precedes the payload in the body of a SEND or MESSAGE."""
-    return _COUNT.pack(len(attachments)) + b"".join(
+    packed = _COUNT.pack(len(attachments)) + b"".join(
         _ATTACHMENT.pack(role, *address) for role, address in attachments
     )
+    return packed + bytes(-len(packed) % _ALIGNED)
 
 
 def unpack_message(body: Buffer) -> tuple[list[tuple[Role, Address]], memoryview]:
@@ -107,14 +111,15 @@ def unpack_message(body: Buffer) -> tuple[list[tuple[Role, Address]], memoryview
         raise ValueError("a message of no length")
     (count,) = _COUNT.unpack_from(view)
     end = _COUNT.size + count * _ATTACHMENT.size
-    if end > len(view):
+    begin = end + -end % _ALIGNED
+    if begin > len(view):
         raise ValueError(f"a message too short for {count} attachments")
     attachments = []
     for role, *address in _ATTACHMENT.iter_unpack(view[_COUNT.size : end]):
         if role not in (Role.SENDER, Role.RECEIVER):
             raise ValueError(f"{role} is not a kind of attachment")
         attachments.append((Role(role), Address(*address)))
-    return attachments, view[end:]
+    return attachments, view[begin:]
 
 
 class Socket(socket.socket):
