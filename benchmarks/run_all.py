@@ -11,6 +11,8 @@ from pathlib import Path
 from interleave import HEADER
 
 HERE = Path(__file__).parent
+RESULTS = HERE / "RESULTS.md"
+HEADING = "\n## CPython "
 SCRIPTS = [
     "codec.py",
     "streaming.py",
@@ -60,8 +62,19 @@ def main(arguments: list[str]) -> None:
     print(machine(), HEADER, sep="\n\n", flush=True)
     table = [row for script in SCRIPTS for row in rows(script, arguments)]
     if not arguments:
-        text = f"{INTRODUCTION}\n{machine()}\n\n{HEADER}\n{''.join(table)}"
-        (HERE / "RESULTS.md").write_text(text)
+        write(f"{machine()}\n\n{HEADER}\n{''.join(table)}")
+
+
+def write(section: str) -> None:
+    """Put this interpreter's section in the place of what its version had before."""
+    version = ".".join(platform.python_version_tuple()[:2])
+    sections = {version: section}
+    if RESULTS.exists():
+        for part in RESULTS.read_text().split(HEADING)[1:]:
+            name, _, body = part.partition("\n")
+            sections.setdefault(name, body.strip("\n") + "\n")
+    texts = (f"{HEADING}{name}\n\n{text}" for name, text in sorted(sections.items()))
+    RESULTS.write_text(INTRODUCTION + "".join(texts))
 
 
 if __name__ == "__main__":
