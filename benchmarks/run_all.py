@@ -16,6 +16,7 @@ HEADING = "\n## CPython "
 SCRIPTS = [
     "codec.py",
     "streaming.py",
+    "small_message.py",
     "codecs.py",
     "round_trips.py",
     "receiver_sets.py",

@@ -1,0 +1,96 @@
+"""Where the time of a small message goes: each row does more of what a send and a receive do.
+
+All in one thread, against `Pipe`, which does the same work: so the first rows tell how low the
+last one could get.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import pickle
+import socket
+import time
+from collections.abc import Callable
+
+from interleave import Work, main
+
+import ipc_core
+
+MESSAGE = {"id": 17, "name": "job", "values": [1, 2, 3], "ok": True}
+_ROOM = socket.CMSG_SPACE(253 * 4) if hasattr(socket, "CMSG_SPACE") else 0
+
+
+def times(step: Callable[[], object], count: int) -> float:
+    started = time.perf_counter()
+    for _ in range(count):
+        step()
+    return time.perf_counter() - started
+
+
+def system_calls(count: int) -> float:
+    """One to send and one to receive, which takes descriptors too."""
+    data, buffer = pickle.dumps(MESSAGE, 5), bytearray(1 << 16)
+    one, other = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    send, receive, flags = one.send, other.recvmsg_into, int(socket.MSG_CMSG_CLOEXEC)
+    with one, other:
+
+        def step() -> None:
+            send(data)
+            receive([buffer], _ROOM, flags)
+
+        return times(step, count)
+
+
+def and_pickle(count: int) -> float:
+    """The system calls, and what pickles and unpickles."""
+    return system_calls(count) + times(lambda: pickle.loads(pickle.dumps(MESSAGE, 5)), count)
+
+
+def handles(count: int) -> float:
+    """The backend, below the core, which gets and gives bytes."""
+    tx, rx = ipc_core.channel()
+    data = pickle.dumps(MESSAGE, 5)
+    send, receive = tx._handle.send, rx._handle.recv
+    with tx, rx:
+
+        def step() -> None:
+            send(data)
+            receive(None)
+
+        return times(step, count)
+
+
+def whole(count: int) -> float:
+    tx, rx = ipc_core.channel()
+    with tx, rx:
+
+        def step() -> None:
+            tx.send(MESSAGE)
+            rx.recv()
+
+        return times(step, count)
+
+
+def theirs(count: int) -> float:
+    reader, writer = multiprocessing.Pipe(duplex=False)
+    with reader, writer:
+
+        def step() -> None:
+            writer.send(MESSAGE)
+            reader.recv()
+
+        return times(step, count)
+
+
+WORKS = [
+    Work(f"small dict in one thread: {name}", ours, theirs, 10_000)
+    for name, ours in (
+        ("the system calls alone", system_calls),
+        ("these and pickle", and_pickle),
+        ("the backend, without pickle", handles),
+        ("all", whole),
+    )
+]
+
+if __name__ == "__main__":
+    main(WORKS)
