@@ -12,9 +12,7 @@ from ipc_core.spi import Backend
 
 def show_backends() -> int:
     """Print a row for each installed plugin, also for those that cannot be used."""
-    table = Table()
-    for heading in ("backend", "distribution", "capabilities", "usable"):
-        table.add_column(heading)
+    table = _table("backend", "distribution", "capabilities", "usable")
     for plugin in plugins.installed():
         table.add_row(
             plugin.name,
@@ -36,9 +34,7 @@ def show_backends() -> int:
 
 def show_codecs() -> int:
     """Print a row for each installed codec, also for those that cannot be used."""
-    table = Table()
-    for heading in ("codec", "distribution", "what peers send", "usable"):
-        table.add_column(heading)
+    table = _table("codec", "distribution", "what peers send", "usable")
     for plugin in plugins.installed_codecs():
         table.add_row(
             plugin.name,
@@ -54,9 +50,7 @@ def show_limits() -> int:
     """Print the limits that matter to the chosen backend, with a hint for each too low; return 1
     if there is one. Raises NoBackendError when no backend can be used."""
     backend = registry.backend()
-    table = Table(title=f"limits of the {backend.name} backend")
-    for heading in ("limit", "here", "hint"):
-        table.add_column(heading)
+    table = _table("limit", "here", "hint", title=f"limits of the {backend.name} backend")
     findings = list(backend.checkup())
     for subject, value, hint in findings:
         table.add_row(subject, value, hint or "fine")
@@ -66,6 +60,13 @@ def show_limits() -> int:
     else:
         console.print(f"the {backend.name} backend depends on no limit of this system")
     return 1 if any(hint for _, _, hint in findings) else 0
+
+
+def _table(*headings: str, title: str | None = None) -> Table:
+    table = Table(title=title)
+    for heading in headings:
+        table.add_column(heading)
+    return table
 
 
 def _console() -> Console:

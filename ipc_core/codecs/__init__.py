@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 from ipc_core import discovery
-from ipc_core.codecs.pickled import FIRST_BYTES as DEFAULT_FIRST_BYTES
 from ipc_core.codecs.pickled import PickleCodec
 from ipc_core.codecs.tags import is_name
 from ipc_core.errors import NotSupportedError
@@ -53,4 +52,4 @@ def checked(found: Any, name: str) -> Codec:
     return codec
 
 
-__all__ = ["DEFAULT_FIRST_BYTES", "PickleCodec", "checked", "default_codec", "find"]
+__all__ = ["PickleCodec", "checked", "default_codec", "find"]

@@ -19,8 +19,6 @@ from ipc_core.spi import Buffer, DecodeError, EncodeError
 
 SAFE_VARIABLE = "IPC_CORE_SAFE"
 PROTOCOL = 5
-FIRST_BYTES = (0x80, FIRST_BYTE)
-"""A pickle's own, and that of one with buffers beside it."""
 
 # How protocol 4 and later write the module name of a class or function, and memoize it. C pickle
 # refers to things of __main__ by name, but the receiver's __main__ is another program. It never
