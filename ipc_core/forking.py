@@ -9,8 +9,7 @@ from __future__ import annotations
 import os
 import threading
 from _weakrefset import WeakSet  # what weakref offers, without the rest of that module
-
-from ipc_core.generics import Protocol
+from typing import Protocol
 
 
 class Forkable(Protocol):

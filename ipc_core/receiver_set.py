@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Union
 
 from ipc_core.attachable import Gone
 from ipc_core.errors import ClosedError, Empty, IpcError, MovedError, NotSupportedError
@@ -17,13 +18,10 @@ from ipc_core.spi import Attachment, Buffer, Payload
 from ipc_core.threads import THREADS
 from ipc_core.timeouts import check_timeout
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any
-
     from typing_extensions import Self
 
-    AnyReceiver = IpcReceiver[Any] | IpcBytesReceiver | OpaqueIpcReceiver
+AnyReceiver = Union[IpcReceiver[Any], IpcBytesReceiver, OpaqueIpcReceiver]
 
 
 class IpcMessage:
@@ -106,7 +104,7 @@ class ChannelClosed:
     id: int
 
 
-IpcSelectionResult = MessageReceived | ChannelClosed
+IpcSelectionResult = Union[MessageReceived, ChannelClosed]
 
 
 class IpcReceiverSet:

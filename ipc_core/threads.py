@@ -3,11 +3,7 @@
 from __future__ import annotations
 
 import sys
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from typing import Any
-
+from typing import Any
 
 _emscripten: Any = getattr(sys, "_emscripten_info", None)
 

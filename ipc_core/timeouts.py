@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-_FOR_EVER = float("inf")
+import math
+
 _LONGEST = 1e10
 """Three hundred years, which floats and clocks can still add to a time: seconds."""
 
@@ -12,7 +13,7 @@ def check_timeout(seconds: float | None) -> float | None:
 
     Raises ValueError for negative numbers and NaN.
     """
-    if seconds is None or seconds == _FOR_EVER:
+    if seconds is None or seconds == math.inf:
         return None
     if not seconds >= 0:
         raise ValueError(f"a timeout is a number of seconds from 0 up, not {seconds!r}")

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Sequence
+from typing import Any, TypeVar
 
 from ipc_backend_inprocess.message_queue import MessageQueue
 from ipc_core.spi import Attachment, ForeignHandleError, IpcError, Kind
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from typing import Any
-
-    from typing_extensions import Self
+SelfCarried = TypeVar("SelfCarried", bound="Carried")
 
 
 class Carried:
@@ -25,7 +22,7 @@ class Carried:
         """Raise what keeps the handle from being sent now."""
 
     @abstractmethod
-    def depart(self) -> Self:
+    def depart(self: SelfCarried) -> SelfCarried:
         """Return the handle to put in the message. Raises what `check` does."""
 
     @abstractmethod

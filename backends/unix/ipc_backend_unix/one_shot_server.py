@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import _socket
 import errno
 import os
 import select
+import socket
 import struct
 import time
 from collections.abc import Sequence
@@ -74,7 +74,8 @@ class UnixOneShotServer(Exclusive):
                 raise Empty("no client has connected")
             if ready[0][0] != self._listener.fileno():
                 continue
-            sock = self._listener.accept()
+            client, _ = self._listener.accept()
+            sock = Socket(client.detach())
             if _peer_uid(sock) == os.geteuid():
                 return sock
             sock.close()
@@ -137,6 +138,6 @@ def _claim(name: str) -> Socket:
 
 
 def _peer_uid(sock: Socket) -> int:
-    data = sock.getsockopt(_socket.SOL_SOCKET, _socket.SO_PEERCRED, _CREDENTIALS.size)
+    data = sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
     uid: int = _CREDENTIALS.unpack(data)[1]
     return uid
