@@ -64,7 +64,8 @@ class UnixReceiver(Exclusive):
         self.socket = sock
         self._log = log
         self._noticed = noticed
-        self._held: list[int] = []
+        self._held: list[int] | None = None
+        """The descriptors of a hop, from before it leaves the socket until its log is open."""
         self._readiness: Readiness | None = None
         self._lent = False
 
@@ -106,7 +107,10 @@ class UnixReceiver(Exclusive):
                         and packet.buffer.startswith(PLAIN)
                     ):
                         return packet.view[HEADER_SIZE:size].tobytes(), ()
-                    message = self._unusual(packet.view[:size], ancillary, found)
+                    try:
+                        message = self._unusual(packet.view[:size], ancillary, found)
+                    finally:
+                        self._let_go()
                 if message is not None:
                     return message
         except IpcError:
@@ -120,8 +124,12 @@ class UnixReceiver(Exclusive):
     def _overtake(self) -> None:
         """Take the lock from a thread that does not wait with it. Raises Empty if it does."""
         while not self._lock.acquire(timeout=_SOON):
-            if self._closed or not (self._log or unread(self.socket)):
+            if self._closed or not self._has_messages():
                 raise Empty("no message has arrived")
+
+    def _has_messages(self) -> bool:
+        """Whether any is left, asked in the order in which a hop leads into its log."""
+        return unread(self.socket) > 0 or self._held is not None or self._log is not None
 
     def _wait(self, deadline: float | None) -> None:
         timeout = None if deadline is None else deadline - time.monotonic()
@@ -135,10 +143,8 @@ class UnixReceiver(Exclusive):
         """Take apart what is not a small message without attachments; None for what is no
         message."""
         fds = received_fds(ancillary)
-        if self._held:
-            if flags & socket.MSG_CTRUNC and packet == _HOP:
-                fds, self._held, flags = self._held, fds, 0
-            self._let_go()
+        if self._held and flags & socket.MSG_CTRUNC and packet == _HOP:
+            fds, self._held, flags = self._held, fds, 0
         if flags & _SPOILT:
             close_fds(fds)
             if flags & socket.MSG_CTRUNC:
@@ -189,8 +195,8 @@ class UnixReceiver(Exclusive):
             raise io_error(errno.EMFILE, "queued messages wait: too many open files here")
 
     def _let_go(self) -> None:
-        held, self._held = self._held, []
-        close_fds(held)
+        held, self._held = self._held, None
+        close_fds(held or ())
 
     def _nothing_read(self) -> NoReturn:
         """Tell the end of the channel from a packet without a byte, which no sender here sends."""

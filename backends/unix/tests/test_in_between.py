@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from ipc_backend_unix import send_line, sender
+from ipc_backend_unix import incoming, send_line, sender
 
 import ipc_core
 from ipc_core import BrokenChannelError, ClosedError, Empty, registry
@@ -131,3 +131,24 @@ def test_polls_in_several_threads_drain_a_receiver(bag: Bag) -> None:
     left = [worker.result() for worker in [bag.thread(drain) for _ in range(threads)]]
     assert max(left) < threads
     assert sorted(taken) == list(range(total))
+
+
+def test_a_poll_while_another_thread_opens_the_overflow_log(
+    bag: Bag, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The log is no longer in the socket and not yet open: all in it still is to be received."""
+    tx, rx = bag.channel()
+    total = 1000
+    for number in range(total):
+        tx.send(number)
+    open_log, polls = incoming.open_log, []
+
+    def and_poll(*arguments: Any) -> Any:
+        polls.append(bag.thread(rx.try_recv))
+        polls[-1].join(0.1)
+        return open_log(*arguments)
+
+    monkeypatch.setattr(incoming, "open_log", and_poll)
+    taken = [rx.recv() for _ in range(total - 1)]
+    (poll,) = polls
+    assert sorted([*taken, poll.result()]) == list(range(total))
