@@ -12,15 +12,19 @@ from functools import partial
 from multiprocessing import resource_sharer
 from typing import Any
 
-from interleave import Work, child, descriptors, main
+from interleave import Work, child, descriptors, main, pin
 
 import ipc_core
 
+ONE_CORE, TWO_CORES = (0, 0), (0, 1)
 
-def hand_over(sender: Any, receiver: Any, end: Any, ack: tuple[Any, Any], count: int) -> float:
+
+def hand_over(
+    there: tuple[Any, Any], end: Any, ack: tuple[Any, Any], cpus: tuple[int, int], count: int
+) -> float:
     """Seconds in which another process sends `end` that many times, each received, closed and
     acknowledged."""
-    ack_tx, ack_rx = ack
+    (sender, receiver), (ack_tx, ack_rx) = there, ack
 
     def give() -> None:
         receiver.close()
@@ -30,17 +34,21 @@ def hand_over(sender: Any, receiver: Any, end: Any, ack: tuple[Any, Any], count:
             ack_rx.recv()
         resource_sharer.stop()
 
-    with receiver, ack_tx, child(give):
+    with receiver, ack_tx, child(give, cpus[1]):
         sender.close()
         ack_rx.close()
         end.close()
-        receiver.recv().close()
-        started = time.perf_counter()
-        for _ in range(count):
-            ack_tx.send(None)
+        pin(cpus[0])
+        try:
             receiver.recv().close()
-        taken = time.perf_counter() - started
-        ack_tx.send(None)
+            started = time.perf_counter()
+            for _ in range(count):
+                ack_tx.send(None)
+                receiver.recv().close()
+            taken = time.perf_counter() - started
+            ack_tx.send(None)
+        finally:
+            pin(None)
     return taken
 
 
@@ -48,16 +56,10 @@ def pipe() -> tuple[Any, Any]:
     return multiprocessing.Pipe(duplex=False)[::-1]
 
 
-def our_hand_over(count: int) -> float:
-    end, other = ipc_core.channel()
+def hand_over_by(make: Callable[[], tuple[Any, Any]], cpus: tuple[int, int], count: int) -> float:
+    end, other = make()
     with other:
-        return hand_over(*ipc_core.channel(), end, ipc_core.channel(), count)
-
-
-def their_hand_over(count: int) -> float:
-    end, other = pipe()
-    with other:
-        return hand_over(*pipe(), end, pipe(), count)
+        return hand_over(make(), end, make(), cpus, count)
 
 
 def our_empty(count: int) -> float:
@@ -112,7 +114,12 @@ def our_bounce(keep: int, size: int, count: int) -> float:
 
 WORKS = [
     # First, because it forks: sending Connections starts a thread.
-    Work("an endpoint to another process", our_hand_over, their_hand_over, 100, "Connection", 0.15),
+    *(
+        Work(f"an endpoint to another process, {where}",
+             partial(hand_over_by, ipc_core.channel, cpus), partial(hand_over_by, pipe, cpus),
+             100, "Connection", 0.15)
+        for where, cpus in (("one core", ONE_CORE), ("two cores", TWO_CORES))
+    ),
     Work("an empty message, one thread", our_empty, their_empty, 1000),
     *(
         Work(f"a list of {size} {what}", partial(our_bounce, keep, size),

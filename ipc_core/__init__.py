@@ -7,8 +7,6 @@ rx.recv()
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
 from ipc_core.channel import bytes_channel, channel
 from ipc_core.errors import (
     BrokenChannelError,
@@ -30,7 +28,10 @@ from ipc_core.receiver import IpcBytesReceiver, IpcReceiver, OpaqueIpcReceiver
 from ipc_core.registry import set_default_backend, use_backend
 from ipc_core.sender import IpcBytesSender, IpcSender, OpaqueIpcSender
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from ipc_core.aio import IpcStream
     from ipc_core.one_shot_server import IpcOneShotServer
     from ipc_core.receiver_set import (

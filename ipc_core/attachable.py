@@ -6,13 +6,15 @@ import sys
 import warnings
 from collections.abc import Callable
 from copyreg import __newobj__  # type: ignore[attr-defined]
-from typing import TYPE_CHECKING, Any, ClassVar
 
 from ipc_core.errors import ClosedError
 from ipc_core.message import attach, take
 from ipc_core.spi import Backend, Kind
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any, ClassVar
+
     from typing_extensions import Self
 
 

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any, TypeVar, overload
-
 from ipc_core import registry
 from ipc_core.formats import checked_limit, format_for
+from ipc_core.generics import TypeVar, overload
 from ipc_core.receiver import IpcBytesReceiver, IpcReceiver
 from ipc_core.sender import IpcBytesSender, IpcSender
 from ipc_core.spi import Backend
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
 
 T = TypeVar("T")
 

@@ -10,13 +10,14 @@ from __future__ import annotations
 import importlib
 import os
 import sys
-from typing import TYPE_CHECKING, Any
 
 from ipc_core.errors import NoBackendError
 from ipc_core.spi import BACKENDS_GROUP, HOOK, SPI_VERSION, Backend
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from typing import Any
 
 
 _references: dict[tuple[str, str], str] = {}
@@ -40,7 +41,7 @@ def _find(name: str, group: str) -> str | None:
 
 def _scan(name: str, group: str) -> str | None:
     for folder in sys.path:
-        for text in _entry_point_files(folder or "."):
+        for text in _entry_point_files(folder or ".", name):
             section = text.partition(f"[{group}]")[2].partition("\n[")[0]
             for line in section.splitlines():
                 key, equals, value = line.partition("=")
@@ -91,12 +92,14 @@ def checked(found: object, name: str) -> Backend:
     return found
 
 
-def _entry_point_files(folder: str) -> Iterator[str]:
+def _entry_point_files(folder: str, likely: str) -> Iterator[str]:
+    """The texts of a folder, first those of distributions whose name has the `likely` word."""
     try:
         with os.scandir(folder) as entries:
             paths = [e.path for e in entries if e.name.endswith(".dist-info")]
     except OSError:
         return
+    paths.sort(key=lambda path: likely not in path)
     for path in paths:
         try:
             with open(os.path.join(path, "entry_points.txt"), encoding="utf-8") as file:

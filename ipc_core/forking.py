@@ -9,7 +9,8 @@ from __future__ import annotations
 import os
 import threading
 from _weakrefset import WeakSet  # what weakref offers, without the rest of that module
-from typing import Protocol
+
+from ipc_core.generics import Protocol
 
 
 class Forkable(Protocol):

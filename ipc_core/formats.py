@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import lru_cache
-from typing import Any, get_args, get_origin
 
 from ipc_core import codecs
 from ipc_core.attachable import Attachable
@@ -15,6 +14,10 @@ from ipc_core.codecs import tags
 from ipc_core.errors import DecodeError, EncodeError
 from ipc_core.message import Buffers, attach, is_encoding
 from ipc_core.spi import Backend, Codec, Payload, Reference, is_attachable
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 
 class Format:
@@ -78,6 +81,8 @@ class Format:
 
     def _redeem(self, declared: Any, reference: object) -> Attachable:
         """Make the endpoint or region that a message refers to, as its type declares it."""
+        from typing import Any, get_args, get_origin
+
         if not is_attachable(declared):
             raise TypeError(f"the codec {self.codec.name!r} cannot carry a {declared!r}")
         slot, limit = _parsed(reference)
@@ -126,6 +131,8 @@ class Formatted(Attachable):
         mine = self._format
         if mine.codec is codecs.default_codec or type is None or mine.type == type:
             return mine
+        from typing import Any
+
         if mine.type is not Any:
             raise TypeError(f"this channel carries {mine.type!r}, not {type!r}")
         return format_for(type, mine.codec.name, mine.max_message)
@@ -146,6 +153,8 @@ class Limited(Attachable):
 
 
 def _is_of_main(type: Any) -> bool:
+    from typing import get_args
+
     module = getattr(type, "__module__", None)
     return module == "__main__" or any(map(_is_of_main, get_args(type)))
 
@@ -158,6 +167,8 @@ def _limit(obj: Attachable) -> int | None:
 
 def _fits(obj: Attachable, format: Format | None, declared: Any) -> bool:
     """Whether an object is what a type declares; what either leaves open fits everything."""
+    from typing import Any, get_args, get_origin
+
     if not isinstance(obj, get_origin(declared) or declared):
         return False
     inner, *_ = get_args(declared) or (Any,)
@@ -187,7 +198,7 @@ def checked_limit(max_message: Any) -> int | None:
     return limit
 
 
-DEFAULT = Format(codecs.default_codec, Any)
+DEFAULT = Format(codecs.default_codec, object)
 
 
 def format_for(
@@ -201,6 +212,8 @@ def format_for(
     limit = checked_limit(max_message)
     if codec in (None, codecs.default_codec.name):
         return DEFAULT.limited(limit)  # it carries everything
+    from typing import Any
+
     carried = Any if type is None else type
     try:
         hash(carried)

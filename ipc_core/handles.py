@@ -12,14 +12,17 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, ClassVar, Protocol, Union
 
 from ipc_core.errors import IpcIOError, SerDeError
+from ipc_core.generics import Protocol
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import ClassVar
+
     from typing_extensions import Self
 
-Buffer = Union[bytes, bytearray, memoryview]
+Buffer = bytes | bytearray | memoryview
 
 
 def contiguous(data: Buffer) -> Buffer:
@@ -190,6 +193,6 @@ class OsIpcSharedMemory(Protocol):
         """Release this handle; the memory lives until the last handle and view are gone."""
 
 
-Attachment = Union[OsIpcSender, OsIpcReceiver, OsIpcSharedMemory]
+Attachment = OsIpcSender | OsIpcReceiver | OsIpcSharedMemory
 
-Payload = Union[Buffer, PeerMemory]
+Payload = Buffer | PeerMemory

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import threading
 import time
-from typing import Any
 
 from ipc_core.forking import mend_after_fork
 from ipc_core.spi import Backend, NotSupportedError, OsIpcReceiver, OsIpcReceiverSet
 from ipc_core.threads import THREADS
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 
 class JoinedSets:

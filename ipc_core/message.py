@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
 
 from ipc_core.spi import (
     Attachment,
@@ -23,7 +22,10 @@ from ipc_core.spi import (
     Payload,
 )
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from ipc_core.attachable import Attachable
     from ipc_core.formats import Format
 

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import math
 import time
-from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
 
 from ipc_core import registry
 from ipc_core.attachable import Gone
 from ipc_core.errors import ClosedError, Disconnected, Empty, MovedError
 from ipc_core.formats import format_for
+from ipc_core.generics import Generic, TypeVar, overload
 from ipc_core.receiver import IpcReceiver
 from ipc_core.spi import Backend
 from ipc_core.timeouts import check_timeout
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     import subprocess
     from multiprocessing.process import BaseProcess
+    from typing import Any
 
 T = TypeVar("T")
 

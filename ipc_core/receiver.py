@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
 from ipc_core.attachable import Attachable
 from ipc_core.errors import (
@@ -15,11 +14,15 @@ from ipc_core.errors import (
     MovedError,
 )
 from ipc_core.formats import Formatted, Limited, format_for
+from ipc_core.generics import Generic, TypeVar
 from ipc_core.message import close_all, copied, decode, too_large
 from ipc_core.spi import Attachment, Backend, Kind, Payload
 from ipc_core.timeouts import check_timeout
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any, ClassVar
+
     from ipc_core.aio import IpcStream
 
 T = TypeVar("T")

@@ -6,7 +6,6 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Union
 
 from ipc_core.attachable import Gone
 from ipc_core.errors import ClosedError, Empty, IpcError, MovedError, NotSupportedError
@@ -18,10 +17,13 @@ from ipc_core.spi import Attachment, Buffer, Payload
 from ipc_core.threads import THREADS
 from ipc_core.timeouts import check_timeout
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from typing_extensions import Self
 
-AnyReceiver = Union[IpcReceiver[Any], IpcBytesReceiver, OpaqueIpcReceiver]
+    AnyReceiver = IpcReceiver[Any] | IpcBytesReceiver | OpaqueIpcReceiver
 
 
 class IpcMessage:
@@ -104,7 +106,7 @@ class ChannelClosed:
     id: int
 
 
-IpcSelectionResult = Union[MessageReceived, ChannelClosed]
+IpcSelectionResult = MessageReceived | ChannelClosed
 
 
 class IpcReceiverSet:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar, Generic, Protocol, TypeVar
-
 from ipc_core.errors import ClosedError
+from ipc_core.generics import Generic, Protocol, TypeVar
 from ipc_core.handles import Kind
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import ClassVar
+
     from typing_extensions import Self
 
 

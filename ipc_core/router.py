@@ -7,16 +7,20 @@ import time
 import weakref
 from collections.abc import Callable
 from queue import Queue
-from typing import TYPE_CHECKING, Any
 
 from ipc_core.errors import ClosedError, Disconnected, IpcError, NotSupportedError
 from ipc_core.forking import BriefLock, mend_after_fork
-from ipc_core.receiver_set import AnyReceiver, ChannelClosed, IpcReceiverSet, IpcSelectionResult
+from ipc_core.receiver_set import ChannelClosed, IpcReceiverSet
 from ipc_core.threads import THREADS
 from ipc_core.timeouts import check_timeout
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from typing_extensions import Self
+
+    from ipc_core.receiver_set import AnyReceiver, IpcSelectionResult
 
 _EXIT_SECONDS = 0.5
 _STEP = 64

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar, overload
-
 from ipc_core import registry
 from ipc_core.attachable import Attachable
 from ipc_core.errors import EncodeError, MovedError
 from ipc_core.formats import Formatted, Limited, checked_limit, format_for
+from ipc_core.generics import Generic, TypeVar, overload
 from ipc_core.handles import contiguous
 from ipc_core.message import encode, too_large
 from ipc_core.spi import Buffer, Kind
 from ipc_core.timeouts import check_timeout
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any, ClassVar
+
     from typing_extensions import Self
 
 T = TypeVar("T")

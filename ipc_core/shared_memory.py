@@ -8,16 +8,16 @@ import sys
 from collections.abc import Iterable, Iterator
 from itertools import chain, repeat
 from operator import index
-from typing import TYPE_CHECKING, Any, ClassVar
 
 from ipc_core import registry
 from ipc_core.attachable import Attachable
 from ipc_core.handles import contiguous
 from ipc_core.spi import Backend, Buffer, Kind
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from io import BufferedIOBase, RawIOBase
-    from typing import BinaryIO
+    from typing import Any, BinaryIO, ClassVar
 
 _CHUNK = 1 << 20
 

@@ -7,11 +7,13 @@ over descriptors. The child gets copies; what the parent has stays as it is, as 
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING, Any
 
 from ipc_core import registry
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from ipc_core.attachable import Attachable
 
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, ClassVar, Protocol, TypeVar, Union, get_origin
 
 from ipc_core.errors import (
     BrokenChannelError,
@@ -27,6 +26,7 @@ from ipc_core.errors import (
     SerDeError,
 )
 from ipc_core.forking import BriefLock, mend_after_fork, unheld
+from ipc_core.generics import Protocol, TypeVar
 from ipc_core.handles import (
     Attachment,
     Buffer,
@@ -41,6 +41,11 @@ from ipc_core.handles import (
 )
 from ipc_core.regions import Region, RegionHandle
 from ipc_core.threads import THREADS
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, ClassVar
+
 
 SPI_VERSION = 1
 HOOK = "ipc_core_backend"
@@ -75,7 +80,7 @@ class Capability(enum.Flag):
     not to be used."""
 
 
-Finding = tuple[str, str, Union[str, None]]
+Finding = tuple[str, str, str | None]
 """A limit, what it is here, and what to do about it; None where it is high enough."""
 
 
@@ -153,7 +158,7 @@ class Backend:
         return NotSupportedError(f"the {self.name} backend has no {what}")
 
 
-Reference = Union[int, "list[int]"]
+Reference = int | list[int]
 """What a codec writes in the place of an endpoint or region: a number, or a list of numbers, each
 at least 0."""
 
@@ -222,6 +227,8 @@ class Codec(Protocol):
 
 def is_attachable(declared: object) -> bool:
     """Whether a declared type is a class of endpoints or regions, such as `IpcSender[Reply]`."""
+    from typing import get_origin
+
     kind = get_origin(declared) or declared
     return isinstance(kind, type) and isinstance(getattr(kind, "_kind", None), Kind)
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import math
-
+_FOR_EVER = float("inf")
 _LONGEST = 1e10
 """Three hundred years, which floats and clocks can still add to a time: seconds."""
 
@@ -13,7 +12,7 @@ def check_timeout(seconds: float | None) -> float | None:
 
     Raises ValueError for negative numbers and NaN.
     """
-    if seconds is None or seconds == math.inf:
+    if seconds is None or seconds == _FOR_EVER:
         return None
     if not seconds >= 0:
         raise ValueError(f"a timeout is a number of seconds from 0 up, not {seconds!r}")

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from ipc_core import discovery
 from ipc_core.codecs.pickled import PickleCodec
 from ipc_core.codecs.tags import is_name
 from ipc_core.errors import NotSupportedError
 from ipc_core.spi import CODECS_GROUP, Codec
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
 
 default_codec: Codec = PickleCodec()
 

@@ -1,18 +1,23 @@
-"""Objects that are one run of memory are pickled as a buffer, which may lie beside the pickle."""
+"""Objects that are one run of memory are pickled as a buffer, which may lie beside the pickle.
+
+Messages refer by name to `make_array` and `make_view`, which the receiver calls.
+"""
 
 from __future__ import annotations
 
 import copyreg
 from array import array
 from collections.abc import Callable
-from pickle import PickleBuffer
-from typing import Any
 
-from ipc_core.codecs import rebuild
+from ipc_core.codecs.cpickle import PickleBuffer
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 
 def reduce_array(obj: array[Any]) -> tuple[Any, ...]:
-    return rebuild.array, (obj.typecode, PickleBuffer(obj))
+    return make_array, (obj.typecode, PickleBuffer(obj))
 
 
 def reduce_view(obj: memoryview) -> tuple[Any, ...]:
@@ -25,14 +30,32 @@ def reduce_view(obj: memoryview) -> tuple[Any, ...]:
     except (TypeError, ValueError):
         data = obj.tobytes() if obj.readonly else bytearray(obj.tobytes())
     try:
-        rebuild.view(bytes(obj.itemsize), format, (1,) * len(shape))
+        make_view(bytes(obj.itemsize), format, (1,) * len(shape))
         if 0 in shape and len(shape) > 1:
             raise TypeError("it is empty")
     except (TypeError, ValueError) as error:
         raise TypeError(
             f"cannot pickle a memoryview of format {format!r} and shape {shape}: {error}"
         ) from error
-    return rebuild.view, (PickleBuffer(data), format, shape)
+    return make_view, (PickleBuffer(data), format, shape)
+
+
+def make_array(typecode: str, data: Any) -> array[Any]:
+    """An array owns its memory: this is the one copy on the receiver's side."""
+    made: array[Any] = array(typecode)
+    made.frombytes(data)
+    return made
+
+
+def make_view(data: Any, format: str, shape: tuple[int, ...]) -> memoryview:
+    flat: Any = memoryview(data)
+    if not flat.nbytes:
+        some: Any = memoryview(bytearray(16))
+        empty: memoryview = some.cast(format)[:0]
+        return empty.toreadonly() if flat.readonly else empty
+    flat = flat.cast("B")
+    made: memoryview = flat.cast(format) if len(shape) == 1 else flat.cast(format, shape)
+    return made
 
 
 REDUCERS: dict[type, Callable[[Any], tuple[Any, ...]]] = {
@@ -41,7 +64,7 @@ REDUCERS: dict[type, Callable[[Any], tuple[Any, ...]]] = {
 }
 
 
-class DispatchTable(dict[type, Any]):
+class DispatchTable(dict[type, object]):
     """These, and what is registered with copyreg now or later.
 
     The lookup of what is missing runs no Python code: the pickler makes one for each instance.
@@ -50,4 +73,4 @@ class DispatchTable(dict[type, Any]):
     __missing__ = copyreg.dispatch_table.__getitem__
 
 
-TABLE = DispatchTable(REDUCERS)
+TABLE: Any = DispatchTable(REDUCERS)

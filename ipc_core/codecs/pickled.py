@@ -7,15 +7,18 @@ from __future__ import annotations
 
 import io
 import os
-import pickle
 from collections.abc import Callable, Sequence
-from pickle import UnpicklingError, loads
-from typing import Any, NoReturn
 
 from ipc_core.codecs.buffers import TABLE
+from ipc_core.codecs.cpickle import PickleBuffer, Pickler, PicklingError, UnpicklingError, loads
 from ipc_core.codecs.framed import FIRST_BYTE, LEAST, join, split
 from ipc_core.message import start_over
 from ipc_core.spi import Buffer, DecodeError, EncodeError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, NoReturn
+
 
 SAFE_VARIABLE = "IPC_CORE_SAFE"
 PROTOCOL = 5
@@ -29,7 +32,7 @@ _BY_NAME = 0x93
 """STACK_GLOBAL, the opcode of such a reference; most data has no such byte, which is found fast."""
 
 # What C pickle raises for lambdas, closures, local classes and other things without a name.
-_GIVES_UP = (pickle.PicklingError, AttributeError, TypeError)
+_GIVES_UP = (PicklingError, AttributeError, TypeError)
 
 _OWN_BYTES = 1 << 17
 """A longer chunk is one large object, or a frame around a huge number: bytes."""
@@ -120,15 +123,15 @@ class _Sink:
 def _make_writer() -> _Writer:
     chunks: list[bytes] = []
     buffers: list[memoryview] = []
-    pickler = pickle.Pickler(_Sink(chunks.append), PROTOCOL, buffer_callback=_beside(buffers))
+    pickler = Pickler(_Sink(chunks.append), PROTOCOL, buffer_callback=_beside(buffers))
     pickler.dispatch_table = TABLE
     return pickler.dump, pickler.clear_memo, chunks, buffers
 
 
-def _beside(buffers: list[memoryview]) -> Callable[[pickle.PickleBuffer], bool]:
+def _beside(buffers: list[memoryview]) -> Callable[[PickleBuffer], bool]:
     """What decides for a pickler which buffers it writes itself, and collects the others."""
 
-    def is_in_line(buffer: pickle.PickleBuffer) -> bool:
+    def is_in_line(buffer: PickleBuffer) -> bool:
         raw = buffer.raw()
         if raw.nbytes < LEAST:
             return True

@@ -1,4 +1,4 @@
-"""What a receiver calls to make again what was sent by value: functions, classes, buffers.
+"""What a receiver calls to make again what was sent by value: functions and classes.
 
 Messages refer to these functions by name.
 """
@@ -9,8 +9,15 @@ import sys
 import types
 from collections.abc import Callable
 from importlib import import_module
-from typing import Any
 from weakref import WeakKeyDictionary, WeakValueDictionary
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    Header = tuple[Any, str, tuple[type, ...]]
+    """The metaclass, the name and the bases of a class."""
+
 
 PYTHON = sys.implementation.cache_tag or sys.version
 """Code only runs on the version of Python that compiled it."""
@@ -74,10 +81,6 @@ def fill_cell(made: types.CellType, state: tuple[Any]) -> None:
     (made.cell_contents,) = state
 
 
-Header = tuple[Any, str, tuple[type, ...]]
-"""The metaclass, the name and the bases of a class."""
-
-
 def skeleton(token: bytes, header: Header, namespace: dict[str, Any]) -> type:
     """A class without what may refer to it."""
     known = _classes.get(token)
@@ -137,23 +140,3 @@ def type_variable(name: str, constraints: tuple[Any, ...], options: dict[str, An
     import typing
 
     return typing.TypeVar(name, *constraints, **options)
-
-
-def array(typecode: str, data: Any) -> Any:
-    """An array owns its memory: this is the one copy on the receiver's side."""
-    from array import array
-
-    made = array(typecode)
-    made.frombytes(data)
-    return made
-
-
-def view(data: Any, format: str, shape: tuple[int, ...]) -> memoryview:
-    flat: Any = memoryview(data)
-    if not flat.nbytes:
-        some: Any = memoryview(bytearray(16))
-        empty: memoryview = some.cast(format)[:0]
-        return empty.toreadonly() if flat.readonly else empty
-    flat = flat.cast("B")
-    made: memoryview = flat.cast(format) if len(shape) == 1 else flat.cast(format, shape)
-    return made

@@ -7,12 +7,15 @@ name. So two ends that disagree find out, and neither reads what the other meant
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
 
 from ipc_core.spi import Buffer, Coder, DecodeError
 
-Encode = Callable[[Any], "Buffer | Sequence[Buffer]"]
-Decode = Callable[[Buffer], Any]
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    Encode = Callable[[Any], Buffer | Sequence[Buffer]]
+    Decode = Callable[[Buffer], Any]
 
 FIRST_BYTE = b"\x01"
 _END = b"\0"

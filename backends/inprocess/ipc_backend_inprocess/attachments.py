@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Sequence
-from typing import Any, TypeVar
 
 from ipc_backend_inprocess.message_queue import MessageQueue
 from ipc_core.spi import Attachment, ForeignHandleError, IpcError, Kind
 
-SelfCarried = TypeVar("SelfCarried", bound="Carried")
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from typing_extensions import Self
 
 
 class Carried:
@@ -22,7 +25,7 @@ class Carried:
         """Raise what keeps the handle from being sent now."""
 
     @abstractmethod
-    def depart(self: SelfCarried) -> SelfCarried:
+    def depart(self) -> Self:
         """Return the handle to put in the message. Raises what `check` does."""
 
     @abstractmethod

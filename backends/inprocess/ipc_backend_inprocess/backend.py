@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 from ipc_backend_inprocess.message_queue import MessageQueue
 from ipc_backend_inprocess.one_shot_server import InprocessOneShotServer, connect
 from ipc_backend_inprocess.receiver import InprocessReceiver
@@ -11,6 +9,10 @@ from ipc_backend_inprocess.receiver_set import InprocessReceiverSet
 from ipc_backend_inprocess.sender import InprocessSender
 from ipc_backend_inprocess.shared_memory import InprocessSharedMemory
 from ipc_core.spi import Backend, Buffer, Capability, NotSupportedError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import ClassVar
 
 
 class InprocessBackend(Backend):

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections import deque
-from typing import Any
 
 from ipc_backend_inprocess.waiting import Listeners, notify_all
 from ipc_core.spi import Buffer, Disconnected, mend_after_fork
 
-Message = tuple[Buffer, tuple[Any, ...]]
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    Message = tuple[Buffer, tuple[Any, ...]]
 
 
 class MessageQueue:

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import errno
 import os
-from typing import Any
 from weakref import WeakValueDictionary
 
 from ipc_backend_inprocess.message_queue import MessageQueue
 from ipc_backend_inprocess.receiver import InprocessReceiver
 from ipc_backend_inprocess.sender import InprocessSender
 from ipc_core.spi import Buffer, ClosedError, IpcError, IpcIOError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 
 class InprocessOneShotServer:

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import ClassVar
 
 from ipc_backend_inprocess.attachments import Carried
-from ipc_backend_inprocess.message_queue import Message, MessageQueue
+from ipc_backend_inprocess.message_queue import MessageQueue
 from ipc_backend_inprocess.waiting import forget, notify, notify_all, wait_for
 from ipc_core.spi import ClosedError, Empty, IpcError, Kind
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import ClassVar
+
+    from ipc_backend_inprocess.message_queue import Message
 
 
 class InprocessReceiver(Carried):

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Sequence
-from typing import Union
 
 from ipc_backend_inprocess.message_queue import MessageQueue
 from ipc_backend_inprocess.receiver import InprocessReceiver
@@ -24,7 +23,7 @@ from ipc_core.spi import (
     SerDeError,
 )
 
-Result = tuple[int, Union[Buffer, SerDeError, IpcIOError, None], Sequence[Attachment]]
+Result = tuple[int, Buffer | SerDeError | IpcIOError | None, Sequence[Attachment]]
 
 
 class _Member:

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import errno
 from collections.abc import Sequence
-from typing import ClassVar
 
 from ipc_backend_inprocess.attachments import Carried, come_back, depart
-from ipc_backend_inprocess.message_queue import Message, MessageQueue
+from ipc_backend_inprocess.message_queue import MessageQueue
 from ipc_backend_inprocess.waiting import notify, notify_all, wait_for
 from ipc_core.spi import Attachment, BrokenChannelError, Buffer, ClosedError, Kind
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import ClassVar
+
+    from ipc_backend_inprocess.message_queue import Message
 
 
 class InprocessSender(Carried):

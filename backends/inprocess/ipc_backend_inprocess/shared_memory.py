@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 from ipc_backend_inprocess.attachments import Carried
 from ipc_core.spi import ClosedError, Kind
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import ClassVar
 
 
 class InprocessSharedMemory(Carried):

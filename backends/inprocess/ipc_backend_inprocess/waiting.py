@@ -12,15 +12,20 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
-from typing import TypeVar
 
 from ipc_core.spi import THREADS, NotSupportedError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import TypeVar
+
+    T = TypeVar("T")
+
 
 NAP = 0.005
 
 Listener = Callable[[], object]
 Listeners = deque[Listener]
-T = TypeVar("T")
 
 
 def notify(listeners: Listeners) -> None:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
 
 from ipc_backend_unix.descriptors import close_fds
 from ipc_backend_unix.frame import MOST_ATTACHMENTS, Entry, Frame
 from ipc_core.spi import Attachment, DecodeError, ForeignHandleError, IpcError, Kind
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from typing_extensions import Self
 
 

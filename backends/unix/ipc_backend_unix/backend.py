@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING, Any, ClassVar
 
 from ipc_backend_unix.channel import make_channel
 from ipc_backend_unix.send_line import LARGEST_PACKET, SMALL
 from ipc_backend_unix.shared_memory import UnixSharedMemory, fill_region, make_region
 from ipc_core.spi import Attachment, Backend, Buffer, Capability, Finding, NotSupportedError
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any, ClassVar
+
     from ipc_backend_unix.one_shot_server import UnixOneShotServer
     from ipc_backend_unix.receiver import UnixReceiver
     from ipc_backend_unix.receiver_set import UnixReceiverSet

@@ -7,11 +7,10 @@ so that descriptors of a message that was never announced are recognised and dro
 
 from __future__ import annotations
 
+import _socket
 import errno
 import os
-import socket
 from collections.abc import Sequence
-from typing import NoReturn
 
 from ipc_backend_unix.descriptors import (
     ANCILLARY_SPACE,
@@ -26,6 +25,11 @@ from ipc_backend_unix.descriptors import (
 )
 from ipc_backend_unix.frame import SIZE
 from ipc_core.spi import DecodeError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import NoReturn
+
 
 _CONTINUED = SIZE.pack(2**64 - 1)
 
@@ -51,7 +55,7 @@ class QueueWriter:
         sock, reader = pair()
         # The kernel admits a packet while less than SO_SNDBUF is taken; it doubles what it is told.
         room = (unsent(self._sock) + 4096) // 2
-        self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, room)
+        self._sock.setsockopt(_socket.SOL_SOCKET, _socket.SO_SNDBUF, room)
         send_packet(self._sock, [_CONTINUED], [reader.fileno()])
         reader.close()
         self._sock.close()
@@ -107,14 +111,14 @@ class QueueReader:
         self._packets_left -= 1
         try:
             head, ancillary, flags, _ = self.sock.recvmsg(
-                SIZE.size, ANCILLARY_SPACE, socket.MSG_DONTWAIT | socket.MSG_CMSG_CLOEXEC
+                SIZE.size, ANCILLARY_SPACE, _socket.MSG_DONTWAIT | _socket.MSG_CMSG_CLOEXEC
             )
         except OSError:
             _missing()
         fds = received_fds(ancillary)
-        if flags & (socket.MSG_CTRUNC | socket.MSG_TRUNC) or not head:
+        if flags & (_socket.MSG_CTRUNC | _socket.MSG_TRUNC) or not head:
             close_fds(fds)
-            if flags & socket.MSG_CTRUNC:
+            if flags & _socket.MSG_CTRUNC:
                 raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
             _missing()
         return head, fds

@@ -6,11 +6,11 @@ above it is what a program may leak.
 
 from __future__ import annotations
 
+import _socket
 import array
 import fcntl
 import os
 import select
-import socket
 import stat
 import termios
 import threading
@@ -20,7 +20,7 @@ from ipc_core.spi import Buffer, DecodeError
 
 # The kernel refuses more with EINVAL (SCM_MAX_FD).
 MAX_PER_PACKET = 253
-ANCILLARY_SPACE = socket.CMSG_SPACE(MAX_PER_PACKET * 4)
+ANCILLARY_SPACE = _socket.CMSG_SPACE(MAX_PER_PACKET * 4)
 
 _F_ADD_SEALS = 1033
 _F_GET_SEALS = 1034
@@ -28,18 +28,27 @@ _F_SEAL_SHRINK = 2
 _F_SEAL_GROW = 4
 _SCM_PIDFD = 4
 _POLL_MAX = 2**31 - 1
-_DONTWAIT = int(socket.MSG_DONTWAIT)
+_DONTWAIT = _socket.MSG_DONTWAIT
 
 
-class Socket(socket.socket):
-    """A unix SOCK_SEQPACKET socket: a new one, or the owner of a descriptor."""
+class Socket(_socket.socket):
+    """A unix SOCK_SEQPACKET socket: a new one, or the owner of a descriptor.
+
+    Of the class in C, here and in other modules: what `socket` adds to it is not used here, and
+    takes a tenth of the time in which a child starts.
+    """
 
     def __init__(self, fd: int | None = None) -> None:
-        super().__init__(socket.AF_UNIX, socket.SOCK_SEQPACKET, 0, fd)
-        if socket.getdefaulttimeout() is not None:
+        super().__init__(_socket.AF_UNIX, _socket.SOCK_SEQPACKET, 0, fd)
+        if _socket.getdefaulttimeout() is not None:
             self.settimeout(None)
 
-    __del__ = socket.SocketType.close  # without a warning, also of one that is half made
+    def accept(self) -> Socket:
+        """The other end of the connection of a client that waits, see accept(2)."""
+        fd, _ = self._accept()  # type: ignore[attr-defined]  # not in typeshed
+        return Socket(fd)
+
+    __del__ = _socket.socket.close  # without a warning, also of one that is half made
 
 
 class Descriptor:
@@ -59,7 +68,7 @@ class Descriptor:
 
 
 def pair() -> tuple[Socket, Socket]:
-    one, other = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    one, other = _socket.socketpair(_socket.AF_UNIX, _socket.SOCK_SEQPACKET)
     return Socket(one.detach()), Socket(other.detach())
 
 
@@ -72,11 +81,11 @@ def adopt_socket(fd: int) -> Socket:
         raise DecodeError(f"an attached descriptor is not a socket: {error}") from error
     try:
         found.getpeername()  # one that was never connected has no other end that could leave
-        kind = found.getsockopt(socket.SOL_SOCKET, socket.SO_TYPE)
-        family = found.getsockopt(socket.SOL_SOCKET, socket.SO_DOMAIN)
+        kind = found.getsockopt(_socket.SOL_SOCKET, _socket.SO_TYPE)
+        family = found.getsockopt(_socket.SOL_SOCKET, _socket.SO_DOMAIN)
     except OSError:
         kind = family = -1
-    if kind != socket.SOCK_SEQPACKET or family != socket.AF_UNIX:
+    if kind != _socket.SOCK_SEQPACKET or family != _socket.AF_UNIX:
         close_fds([found.detach()])
         raise DecodeError("an attached descriptor is not a connected unix SOCK_SEQPACKET socket")
     return found
@@ -165,7 +174,7 @@ def after(buffers: Sequence[Buffer], written: int) -> list[Buffer]:
 
 def send_packet(sock: Socket, buffers: Sequence[Buffer], fds: Sequence[int] = ()) -> None:
     """Send one packet now, or raise BlockingIOError."""
-    rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", fds))] if fds else ()
+    rights = [(_socket.SOL_SOCKET, _socket.SCM_RIGHTS, array.array("i", fds))] if fds else ()
     sock.sendmsg(buffers, rights, _DONTWAIT)
 
 
@@ -176,8 +185,8 @@ def received_fds(ancillary: Sequence[tuple[int, int, bytes]]) -> list[int]:
     """
     fds, others = array.array("i"), array.array("i")
     for level, kind, data in ancillary:
-        if level == socket.SOL_SOCKET and kind in (socket.SCM_RIGHTS, _SCM_PIDFD):
-            into = fds if kind == socket.SCM_RIGHTS else others
+        if level == _socket.SOL_SOCKET and kind in (_socket.SCM_RIGHTS, _SCM_PIDFD):
+            into = fds if kind == _socket.SCM_RIGHTS else others
             into.frombytes(data[: len(data) - len(data) % fds.itemsize])
     close_fds([fd for fd in others if fd >= 0])
     return fds.tolist()
@@ -194,11 +203,11 @@ def close_fds(fds: Sequence[int]) -> None:
 def _do_not_linger(fd: int) -> None:
     """A peer may have told a network socket to wait for its own reader when it is closed."""
     try:
-        sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM, 0, fd)
+        sock = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM, 0, fd)
     except OSError:
         return  # no more than the path of one (O_PATH)
     try:
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, bytes(8))
+        sock.setsockopt(_socket.SOL_SOCKET, _socket.SO_LINGER, bytes(8))
     finally:
         sock.detach()
 

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import os
-from typing import Any
 from weakref import WeakKeyDictionary
 
 from ipc_backend_unix.attachments import unpack
 from ipc_backend_unix.frame import Frame
 from ipc_core.spi import Attachment
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
 
 _passed: WeakKeyDictionary[Any, dict[int, Any]] = WeakKeyDictionary()
 """What each starting process was given for each descriptor: it is to get none twice."""

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import _socket
 import errno
 import os
 import select
-import socket
 import struct
 import time
 from collections.abc import Sequence
@@ -74,8 +74,7 @@ class UnixOneShotServer(Exclusive):
                 raise Empty("no client has connected")
             if ready[0][0] != self._listener.fileno():
                 continue
-            client, _ = self._listener.accept()
-            sock = Socket(client.detach())
+            sock = self._listener.accept()
             if _peer_uid(sock) == os.geteuid():
                 return sock
             sock.close()
@@ -138,6 +137,6 @@ def _claim(name: str) -> Socket:
 
 
 def _peer_uid(sock: Socket) -> int:
-    data = sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
+    data = sock.getsockopt(_socket.SOL_SOCKET, _socket.SO_PEERCRED, _CREDENTIALS.size)
     uid: int = _CREDENTIALS.unpack(data)[1]
     return uid

@@ -15,10 +15,10 @@ receiver discards.
 
 from __future__ import annotations
 
+import _socket
 import errno
 import fcntl
 import os
-import socket
 import struct
 import time
 from collections.abc import Sequence
@@ -238,4 +238,4 @@ class LogReader:
 
 def set_send_buffer(sock: Socket, size: int) -> None:
     """Let a socket hold `size` bytes; the kernel doubles what it is told."""
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, size // 2)
+    sock.setsockopt(_socket.SOL_SOCKET, _socket.SO_SNDBUF, size // 2)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
+import _socket
 import errno
 import select
-import socket
 import threading
 import time
 from collections.abc import Callable, Sequence
-from typing import ClassVar, NoReturn
 
 from ipc_backend_unix import frame, incoming
 from ipc_backend_unix.attachments import makes
@@ -40,10 +39,15 @@ from ipc_core.spi import (
     Payload,
 )
 
-_SPOILT = int(socket.MSG_TRUNC | socket.MSG_CTRUNC)  # an int: the enum is slow
-_PEEK = int(socket.MSG_PEEK)
-_RECEIVE = int(socket.MSG_CMSG_CLOEXEC)
-_RECEIVE_NOW = int(socket.MSG_CMSG_CLOEXEC | socket.MSG_DONTWAIT)
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import ClassVar, NoReturn
+
+
+_SPOILT = _socket.MSG_TRUNC | _socket.MSG_CTRUNC
+_PEEK = _socket.MSG_PEEK
+_RECEIVE = _socket.MSG_CMSG_CLOEXEC
+_RECEIVE_NOW = _socket.MSG_CMSG_CLOEXEC | _socket.MSG_DONTWAIT
 
 _HOP = frame.pack(frame.HOP, [])
 _SOON = 0.001
@@ -143,11 +147,11 @@ class UnixReceiver(Exclusive):
         """Take apart what is not a small message without attachments; None for what is no
         message."""
         fds = received_fds(ancillary)
-        if self._held and flags & socket.MSG_CTRUNC and packet == _HOP:
+        if self._held and flags & _socket.MSG_CTRUNC and packet == _HOP:
             fds, self._held, flags = self._held, fds, 0
         if flags & _SPOILT:
             close_fds(fds)
-            if flags & socket.MSG_CTRUNC:
+            if flags & _socket.MSG_CTRUNC:
                 raise io_error(
                     errno.EMFILE, "a message lost its attachments: too many open files here"
                 )
@@ -188,7 +192,7 @@ class UnixReceiver(Exclusive):
             packet.buffers, ANCILLARY_SPACE, flags | _PEEK
         )
         self._held = received_fds(ancillary)
-        hop, cut = packet.view[:size] == _HOP, found & socket.MSG_CTRUNC
+        hop, cut = packet.view[:size] == _HOP, found & _socket.MSG_CTRUNC
         if cut or not hop:
             self._let_go()
         if cut and hop:
@@ -266,7 +270,7 @@ class UnixReceiver(Exclusive):
         if self._lent:
             return  # who has the lock sends it away, and does not wait
         try:
-            self.socket.shutdown(socket.SHUT_RD)
+            self.socket.shutdown(_socket.SHUT_RD)
         except OSError:
             pass  # nobody is left at the other end, so nobody waits here either
 

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
+import _socket
 import select
-import socket
 from collections.abc import Callable, Sequence
-from typing import ClassVar
 
 from ipc_backend_unix.attachments import makes
 from ipc_backend_unix.descriptors import adopt_socket, close_fds, wait
@@ -15,7 +14,12 @@ from ipc_backend_unix.readiness import Flag
 from ipc_backend_unix.send_line import SMALL, SendLine
 from ipc_core.spi import Attachment, Buffer, ClosedError, DecodeError, IpcError, Kind
 
-_DONTWAIT = int(socket.MSG_DONTWAIT)
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import ClassVar
+
+
+_DONTWAIT = _socket.MSG_DONTWAIT
 
 
 class UnixSender:

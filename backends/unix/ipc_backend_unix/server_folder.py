@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import _socket
 import atexit
 import errno
 import functools
 import os
-import socket
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -174,11 +174,13 @@ def _is_left(folder: os.DirEntry[str]) -> bool:
 
 def _is_bound(path: str) -> bool:
     """Whether a socket lives at a path. One of another type finds out without connecting."""
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as probe:
-        try:
-            probe.connect(path)
-        except (FileNotFoundError, ConnectionRefusedError):
-            return False
-        except OSError:
-            pass  # EPROTOTYPE
-        return True
+    probe = _socket.socket(_socket.AF_UNIX, _socket.SOCK_DGRAM)
+    try:
+        probe.connect(path)
+    except (FileNotFoundError, ConnectionRefusedError):
+        return False
+    except OSError:
+        pass  # EPROTOTYPE
+    finally:
+        probe.close()
+    return True

@@ -8,7 +8,6 @@ import os
 import sys
 from collections.abc import Callable, Iterable
 from functools import cache
-from typing import ClassVar
 from weakref import WeakValueDictionary
 
 from ipc_backend_unix.attachments import makes
@@ -21,6 +20,10 @@ from ipc_backend_unix.descriptors import (
 )
 from ipc_backend_unix.errors import io_error, translated
 from ipc_core.spi import Buffer, DecodeError, Kind, RegionHandle
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import ClassVar
 
 
 class _Region:

@@ -141,7 +141,7 @@ def huge_queue(peer: Peer) -> None:
     writer, first = peer.sockets()
     for _ in range(3000):
         later, reader = peer.sockets()
-        send_packet(writer, [CONTINUED], [reader.fileno()])  # type: ignore[arg-type]
+        send_packet(writer, [CONTINUED], [reader.fileno()])
         writer.close()
         reader.close()
         writer = later
@@ -152,8 +152,8 @@ def cycle(peer: Peer) -> None:
     """A queue that continues in itself, through a second one."""
     (writer, reader), (second, other) = peer.sockets(), peer.sockets()
     for _ in range(100):
-        send_packet(writer, [CONTINUED], [other.fileno()])  # type: ignore[arg-type]
-        send_packet(second, [CONTINUED], [reader.fileno()])  # type: ignore[arg-type]
+        send_packet(writer, [CONTINUED], [other.fileno()])
+        send_packet(second, [CONTINUED], [reader.fileno()])
     peer.queued(5, reader.fileno())
 
 

@@ -10,11 +10,11 @@ import socket
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from typing import Any, NamedTuple
 
 from ipc_backend_unix import frame
-from ipc_backend_unix.descriptors import pair, send_packet
+from ipc_backend_unix.descriptors import Socket, pair, send_packet
 from ipc_backend_unix.overflow import _RECORD
 
 from ipc_core.message import copied
@@ -91,15 +91,15 @@ class Peer(ExitStack):
         fcntl.fcntl(fd, F_ADD_SEALS, seals)
         return fd
 
-    def sockets(self) -> tuple[socket.socket, socket.socket]:
-        one, other = pair()
-        return self.enter_context(one), self.enter_context(other)
+    def sockets(self) -> tuple[Socket, Socket]:
+        one, other = (self.enter_context(closing(end)) for end in pair())
+        return one, other
 
     def queue(self, *packets: tuple[bytes, Sequence[int]]) -> int:
         """A descriptor queue that holds these packets, and whose writer stays."""
         writer, reader = self.sockets()
         for head, fds in packets:
-            send_packet(writer, [head], fds)  # type: ignore[arg-type]
+            send_packet(writer, [head], fds)
         return reader.fileno()
 
     def a_socket(self) -> int:

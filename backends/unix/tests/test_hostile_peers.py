@@ -102,10 +102,10 @@ def test_sockets_that_deliver_process_descriptors(attacked: Attacked) -> None:
     with closing(given):
         before = descriptors()
         for _ in range(5):
-            send_packet(writer, [frame.PLAIN + b"message"])  # type: ignore[arg-type]
+            send_packet(writer, [frame.PLAIN + b"message"])
             assert given.recv(1)[0] == b"message"  # type: ignore[union-attr]
         send_packet(
-            writer,  # type: ignore[arg-type]
+            writer,
             [frame.pack(0, [(SENDER, 1, 0)]) + b"more"],
             [attached],
         )
@@ -134,7 +134,7 @@ def test_sockets_in_sockets_are_freed(attacked: Attacked, depth: int) -> None:
     peer.own(inside)
     for _ in range(depth):
         writer, reader = peer.sockets()
-        send_packet(writer, [b"x"], [innermost])  # type: ignore[arg-type]
+        send_packet(writer, [b"x"], [innermost])
         os.close(innermost)
         innermost = os.dup(reader.fileno())
         writer.close()
@@ -210,7 +210,7 @@ def test_a_receiver_that_came_with_hostile_bytes(attacked: Attacked) -> None:
     """What an attacker's own receiver holds is an error where it is read."""
     _, rx, peer = attacked
     writer, reader = peer.sockets()
-    send_packet(writer, [b"garbage"])  # type: ignore[arg-type]
+    send_packet(writer, [b"garbage"])
     peer.attach(RECEIVER, [reader.fileno(), peer.memory(record(b"garbage!") + PLAIN_RECORD)])
     (given,) = rx.recv(1)[1]
     with closing(given):

@@ -14,6 +14,7 @@ import tempfile
 import traceback
 import warnings
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -165,7 +166,7 @@ def test_a_server_of_another_user_is_not_spoken_to(public: Path, by: str) -> Non
             listener = listen(name)
         os.eventfd_write(ready, 1)
         listener.settimeout(20)
-        client, _ = listener.accept()
+        client = listener.accept()
         client.settimeout(20)
         assert client.recv(100) == b""
 
@@ -184,7 +185,7 @@ def test_a_listener_with_a_full_queue_is_no_server(public: Path) -> None:
     """I1: connecting never waits for whoever listens there."""
     name = f"{public}/busy"
     listener = listen(name)
-    with Socket() as first:
+    with closing(Socket()) as first:
         first.connect(f"{name}/waiting")
         with Soon(1), pytest.raises(IpcIOError, match="no server waits"):
             connect(name)

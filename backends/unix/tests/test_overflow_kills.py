@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import sys
 from collections.abc import Callable, Iterator
 from types import FrameType
 from typing import Any
 
 import pytest
-from ipc_backend_unix import overflow
 from ipc_backend_unix.frame import PLAIN
 from ipc_backend_unix.send_line import LARGEST_PACKET
 
@@ -96,7 +96,7 @@ class Scene:
         self.fillers = 0
         try:
             while True:
-                self.tx._line.sock.send(PLAIN + FILLER, overflow.socket.MSG_DONTWAIT)  # type: ignore[attr-defined]
+                self.tx._line.sock.send(PLAIN + FILLER, socket.MSG_DONTWAIT)
                 self.fillers += 1
         except BlockingIOError:
             pass

@@ -76,7 +76,7 @@ while True:
 def python(code: str, folder: object) -> subprocess.Popen[bytes]:
     return subprocess.Popen(
         [sys.executable, "-c", code],
-        env=os.environ | {"TMPDIR": folder},  # type: ignore[operator]
+        env=os.environ | {"TMPDIR": folder},
         stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
     )  # fmt: skip
 
