@@ -17,6 +17,7 @@ from interleave import Work, child, descriptors, main, pin
 import ipc_core
 
 ONE_CORE, TWO_CORES = (0, 0), (0, 1)
+ACK = b"closed"
 
 
 def hand_over(
@@ -43,10 +44,10 @@ def hand_over(
             receiver.recv().close()
             started = time.perf_counter()
             for _ in range(count):
-                ack_tx.send(None)
+                ack_tx.send(ACK)
                 receiver.recv().close()
             taken = time.perf_counter() - started
-            ack_tx.send(None)
+            ack_tx.send(ACK)
         finally:
             pin(None)
     return taken
