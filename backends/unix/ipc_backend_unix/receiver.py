@@ -114,7 +114,8 @@ class UnixReceiver(Exclusive):
                     try:
                         message = self._unusual(packet.view[:size], ancillary, found)
                     finally:
-                        self._let_go()
+                        if self._held is not None:
+                            self._let_go()
                 if message is not None:
                     return message
         except IpcError:

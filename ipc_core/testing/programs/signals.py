@@ -102,6 +102,8 @@ def _wait_for_stream(stream: Any, loop: str, send: Callable[[], object]) -> Wait
 
     import anyio
 
+    anyio.run(anyio.sleep, 0, backend=loop)  # an interrupt of its import would leave half of it
+
     async def receive(timeout: float | None) -> Any:
         with anyio.move_on_after(timeout):
             return await stream.recv()
