@@ -21,6 +21,7 @@ SCRIPTS = [
     "round_trips.py",
     "receiver_sets.py",
     "endpoints.py",
+    "layers.py",
     "importing.py",
     "starting.py",
     "shared_memory.py",

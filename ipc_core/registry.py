@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
-from contextvars import ContextVar
+from contextvars import ContextVar, Token
 
 from ipc_core import discovery
 from ipc_core.errors import NoBackendError
@@ -68,18 +66,23 @@ def platform_backend() -> str:
     return "unix"
 
 
-@contextmanager
-def use_backend(name: str) -> Iterator[None]:
+class use_backend:  # noqa: N801  a name for the word after `with`
     """Use a backend for the channels made inside a `with` block, in this thread or task.
 
-    Endpoints that exist already keep theirs. Raises NoBackendError if it cannot be used.
+    Endpoints that exist already keep theirs. The block raises NoBackendError, before it begins, if
+    the backend cannot be used.
     """
-    backend(name)
-    token = _block.set(name)
-    try:
-        yield
-    finally:
-        _block.reset(token)
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._outer: list[Token[str | None]] = []
+
+    def __enter__(self) -> None:
+        backend(self._name)
+        self._outer.append(_block.set(self._name))
+
+    def __exit__(self, *exc_info: object) -> None:
+        _block.reset(self._outer.pop())
 
 
 def set_default_backend(name: str | None) -> None:

@@ -1,0 +1,116 @@
+"""Where the time of work between two processes goes: each row goes one layer further up.
+
+On one core, against `multiprocessing`, which always does all of it: so the first rows tell how low
+the last one could get.
+"""
+
+from __future__ import annotations
+
+import array
+import socket
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import Any
+
+from endpoints import ONE_CORE, hand_over, hand_over_by, pipe
+from interleave import Work, main
+from round_trips import echo, theirs
+
+import ipc_core
+
+MESSAGE = bytes(16)
+_ROOM = socket.CMSG_SPACE(253 * 4) if hasattr(socket, "CMSG_SPACE") else 0
+
+
+class End:
+    """An end of a channel that runs no more than a part of what sends or receives."""
+
+    def __init__(self, whole: Any, call: Callable[..., Any]) -> None:
+        self.send = self.recv = call
+        self.close = whole.close
+
+    def __enter__(self) -> None: ...
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+
+def sockets() -> tuple[End, End]:
+    """One system call to send and one to receive, which takes descriptors too."""
+    one, other = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    buffers, flags = [bytearray(1 << 16)], int(socket.MSG_CMSG_CLOEXEC)
+    start, receive = memoryview(buffers[0])[: len(MESSAGE)], other.recvmsg_into
+
+    def received() -> bytes:
+        receive(buffers, _ROOM, flags)
+        return start.tobytes()
+
+    return End(one, one.send), End(other, received)
+
+
+def sockets_for_sockets() -> tuple[End, End]:
+    """The same with one descriptor in each message."""
+    one, other = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    buffers, flags = [bytearray(1 << 16)], int(socket.MSG_CMSG_CLOEXEC)
+
+    def send(sock: socket.socket) -> None:
+        rights = array.array("i", [sock.fileno()])
+        one.sendmsg([MESSAGE], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, rights)])
+
+    def received() -> socket.socket:
+        _, ((_, _, rights),), _, _ = other.recvmsg_into(buffers, _ROOM, flags)
+        (fd,) = array.array("i", rights)
+        return socket.socket(fileno=fd)
+
+    return End(one, send), End(other, received)
+
+
+def handles() -> tuple[End, End]:
+    """The backend, below the core."""
+    tx, rx = ipc_core.bytes_channel()
+    receive = rx._handle.recv
+    return End(tx, tx._handle.send), End(rx, lambda: receive(None)[0])
+
+
+def handles_for_handles() -> tuple[End, End]:
+    """The same with one endpoint's handle in each message."""
+    tx, rx = ipc_core.bytes_channel()
+    send, receive = tx._handle.send, rx._handle.recv
+    return End(tx, lambda end: send(MESSAGE, [end._handle])), End(rx, lambda: receive(None)[1][0])
+
+
+def round_trips(make: Callable[[], tuple[Any, Any]], count: int) -> float:
+    return echo(make(), make(), MESSAGE, ONE_CORE, count)
+
+
+def hand_overs(
+    make_end: Callable[[], tuple[Any, Any]],
+    carrier: Callable[[], tuple[Any, Any]],
+    make_ack: Callable[[], tuple[Any, Any]],
+    count: int,
+) -> float:
+    end, other = make_end()
+    with other:
+        return hand_over(carrier(), end, make_ack(), ONE_CORE, count)
+
+
+def works() -> Iterator[Work]:
+    for name, ours in (
+        ("the system calls alone", sockets),
+        ("the backend", handles),
+        ("all", ipc_core.bytes_channel),
+    ):
+        yield Work(f"16 B round trip, one core: {name}", partial(round_trips, ours),
+                   partial(theirs, MESSAGE, ONE_CORE), 1000)  # fmt: skip
+    for name, makes in (
+        ("the system calls alone", (socket.socketpair, sockets_for_sockets, sockets)),
+        ("the backend", (ipc_core.bytes_channel, handles_for_handles, handles)),
+        ("all", (ipc_core.channel,) * 3),
+    ):
+        yield Work(f"an endpoint handed over, one core: {name}",
+                   partial(hand_overs, *makes), partial(hand_over_by, pipe, ONE_CORE),
+                   100, "Connection")  # fmt: skip
+
+
+if __name__ == "__main__":
+    main(works())
