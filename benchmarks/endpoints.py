@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import multiprocessing
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from multiprocessing import resource_sharer
 from typing import Any
@@ -18,6 +18,9 @@ import ipc_core
 
 ONE_CORE, TWO_CORES = (0, 0), (0, 1)
 ACK = b"closed"
+
+Make = Callable[[], tuple[Any, Any]]
+"""Makes a sender and a receiver."""
 
 
 def hand_over(
@@ -57,10 +60,15 @@ def pipe() -> tuple[Any, Any]:
     return multiprocessing.Pipe(duplex=False)[::-1]
 
 
-def hand_over_by(make: Callable[[], tuple[Any, Any]], cpus: tuple[int, int], count: int) -> float:
-    end, other = make()
+OURS, THEIRS = (ipc_core.channel,) * 3, (pipe,) * 3
+
+
+def hand_over_by(makes: Sequence[Make], cpus: tuple[int, int], count: int) -> float:
+    """The same with new channels: for the end that is sent, to carry it, and to acknowledge it."""
+    make_end, make_carrier, make_ack = makes
+    end, other = make_end()
     with other:
-        return hand_over(make(), end, make(), cpus, count)
+        return hand_over(make_carrier(), end, make_ack(), cpus, count)
 
 
 def our_empty(count: int) -> float:
@@ -87,7 +95,7 @@ def kept(pair: tuple[Any, Any], keep: int) -> Any:
     return pair[keep]
 
 
-def bounce(make: Callable[[], tuple[Any, Any]], keep: int, size: int, count: int) -> float:
+def bounce(make: Make, keep: int, size: int, count: int) -> float:
     """Seconds in which a list of ends goes over a channel and back into hand that many times.
 
     `make` returns (sender, receiver), and `keep` says which of them is in the list.
@@ -117,7 +125,7 @@ WORKS = [
     # First, because it forks: sending Connections starts a thread.
     *(
         Work(f"an endpoint to another process, {where}",
-             partial(hand_over_by, ipc_core.channel, cpus), partial(hand_over_by, pipe, cpus),
+             partial(hand_over_by, OURS, cpus), partial(hand_over_by, THEIRS, cpus),
              100, "Connection", 0.15)
         for where, cpus in (("one core", ONE_CORE), ("two cores", TWO_CORES))
     ),

@@ -12,14 +12,14 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
 
-from endpoints import ONE_CORE, hand_over, hand_over_by, pipe
+from endpoints import ONE_CORE, OURS, THEIRS, Make, hand_over_by
 from interleave import Work, main
 from round_trips import echo, theirs
+from small_message import ROOM
 
 import ipc_core
 
 MESSAGE = bytes(16)
-_ROOM = socket.CMSG_SPACE(253 * 4) if hasattr(socket, "CMSG_SPACE") else 0
 
 
 class End:
@@ -42,7 +42,7 @@ def sockets() -> tuple[End, End]:
     start, receive = memoryview(buffers[0])[: len(MESSAGE)], other.recvmsg_into
 
     def received() -> bytes:
-        receive(buffers, _ROOM, flags)
+        receive(buffers, ROOM, flags)
         return start.tobytes()
 
     return End(one, one.send), End(other, received)
@@ -58,7 +58,7 @@ def sockets_for_sockets() -> tuple[End, End]:
         one.sendmsg([MESSAGE], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, rights)])
 
     def received() -> socket.socket:
-        _, ((_, _, rights),), _, _ = other.recvmsg_into(buffers, _ROOM, flags)
+        _, ((_, _, rights),), _, _ = other.recvmsg_into(buffers, ROOM, flags)
         (fd,) = array.array("i", rights)
         return socket.socket(fileno=fd)
 
@@ -79,19 +79,8 @@ def handles_for_handles() -> tuple[End, End]:
     return End(tx, lambda end: send(MESSAGE, [end._handle])), End(rx, lambda: receive(None)[1][0])
 
 
-def round_trips(make: Callable[[], tuple[Any, Any]], count: int) -> float:
+def round_trips(make: Make, count: int) -> float:
     return echo(make(), make(), MESSAGE, ONE_CORE, count)
-
-
-def hand_overs(
-    make_end: Callable[[], tuple[Any, Any]],
-    carrier: Callable[[], tuple[Any, Any]],
-    make_ack: Callable[[], tuple[Any, Any]],
-    count: int,
-) -> float:
-    end, other = make_end()
-    with other:
-        return hand_over(carrier(), end, make_ack(), ONE_CORE, count)
 
 
 def works() -> Iterator[Work]:
@@ -105,10 +94,10 @@ def works() -> Iterator[Work]:
     for name, makes in (
         ("the system calls alone", (socket.socketpair, sockets_for_sockets, sockets)),
         ("the backend", (ipc_core.bytes_channel, handles_for_handles, handles)),
-        ("all", (ipc_core.channel,) * 3),
+        ("all", OURS),
     ):
         yield Work(f"an endpoint handed over, one core: {name}",
-                   partial(hand_overs, *makes), partial(hand_over_by, pipe, ONE_CORE),
+                   partial(hand_over_by, makes, ONE_CORE), partial(hand_over_by, THEIRS, ONE_CORE),
                    100, "Connection")  # fmt: skip
 
 

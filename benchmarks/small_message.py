@@ -17,7 +17,7 @@ from interleave import Work, main
 import ipc_core
 
 MESSAGE = {"id": 17, "name": "job", "values": [1, 2, 3], "ok": True}
-_ROOM = socket.CMSG_SPACE(253 * 4) if hasattr(socket, "CMSG_SPACE") else 0
+ROOM = socket.CMSG_SPACE(253 * 4) if hasattr(socket, "CMSG_SPACE") else 0
 
 
 def times(step: Callable[[], object], count: int) -> float:
@@ -36,7 +36,7 @@ def system_calls(count: int) -> float:
 
         def step() -> None:
             send(data)
-            receive([buffer], _ROOM, flags)
+            receive([buffer], ROOM, flags)
 
         return times(step, count)
 

@@ -16,7 +16,7 @@ BENCHMARKS = Path(__file__).parent.parent / "benchmarks"
 SCRIPTS = sorted(path.name for path in BENCHMARKS.glob("*.py") if "__main__" in path.read_text())
 TRIES = 3
 MOST = 1.3
-"""What was measured is between 0.85 and 1.2, on the same machine at different times."""
+"""What was measured is between 0.7 and 1.2, on the same machine at different times."""
 
 
 @pytest.fixture(autouse=True)
