@@ -29,7 +29,7 @@ test-windows:
 
 # This interpreter only, without making environments.
 quick: $(VENV)/installed
-	$(BIN)/python -m pytest backends tests --ignore tests/test_packaging.py --ignore tests/test_kit_catches.py
+	$(BIN)/python -m pytest backends tests --ignore tests/packaging
 	$(BIN)/python -m pytest --pyargs ipc_core.testing.suite --ipc-backend unix
 	$(BIN)/python -m pytest --pyargs ipc_core.testing.suite --ipc-backend inprocess
 
@@ -54,7 +54,7 @@ faults: $(VENV)/installed
 	cd tests && ../$(BIN)/python -m faults $(ARGS)
 
 soak: $(VENV)/installed
-	$(BIN)/python tests/soak.py --seconds 600 $(ARGS)
+	cd tests && ../$(BIN)/python -m soak --seconds 600 $(ARGS)
 
 fuzz: $(VENV)/installed
 	$(BIN)/python backends/unix/tests/fuzz_receive.py --seconds 600 $(ARGS)

@@ -11,9 +11,10 @@ from typing import Any
 from interleave import Work, main
 from variants import Three
 
-from ipc_core import message, registry
 from ipc_core.codecs import PickleCodec
-from ipc_core.formats import DEFAULT
+from ipc_core.messages import message
+from ipc_core.messages.format import DEFAULT
+from ipc_core.plugins import choice
 
 SMALL = {"id": 17, "name": "job", "args": [1, 2, 3], "ok": True}
 INSTANCE = Three(1, 2, 3)
@@ -41,7 +42,7 @@ def codec() -> Turns:
 
 def whole() -> Turns:
     """With the bookkeeping for endpoints, and the errors, of a message."""
-    backend = registry.backend()
+    backend = choice.backend()
 
     def there(obj: object) -> Any:
         return message.encode(DEFAULT, obj)

@@ -10,7 +10,7 @@ from functools import partial
 
 from interleave import Work, main
 
-from ipc_core import registry
+from ipc_core.plugins import choice
 
 # Above this a pipe might not take a message before somebody reads it.
 ONE_THREAD = 32 << 10
@@ -19,7 +19,7 @@ PATTERN = bytes(range(251))
 
 
 def our_channels(count: int) -> float:
-    backend = registry.backend()
+    backend = choice.backend()
     started = time.perf_counter()
     for _ in range(count):
         for end in backend.channel():
@@ -59,7 +59,7 @@ def transfer(
 
 
 def our_transfers(size: int, count: int) -> float:
-    sender, receiver = registry.backend().channel()
+    sender, receiver = choice.backend().channel()
     taken = transfer(sender.send, lambda: len(receiver.recv(None)[0]), size, count)
     sender.close()
     receiver.close()

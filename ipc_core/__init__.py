@@ -7,8 +7,11 @@ rx.recv()
 
 from __future__ import annotations
 
-from ipc_core.channel import bytes_channel, channel
-from ipc_core.errors import (
+from ipc_core.channels.channel import bytes_channel, channel
+from ipc_core.channels.receiver import IpcBytesReceiver, IpcReceiver, OpaqueIpcReceiver
+from ipc_core.channels.sender import IpcBytesSender, IpcSender, OpaqueIpcSender
+from ipc_core.plugins.choice import set_default_backend, use_backend
+from ipc_core.spi.errors import (
     BrokenChannelError,
     ClosedError,
     DecodeError,
@@ -24,38 +27,35 @@ from ipc_core.errors import (
     NotSupportedError,
     SerDeError,
 )
-from ipc_core.receiver import IpcBytesReceiver, IpcReceiver, OpaqueIpcReceiver
-from ipc_core.registry import set_default_backend, use_backend
-from ipc_core.sender import IpcBytesSender, IpcSender, OpaqueIpcSender
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    from ipc_core.aio import IpcStream
-    from ipc_core.one_shot_server import IpcOneShotServer
-    from ipc_core.receiver_set import (
+    from ipc_core.channels.receiver_set import (
         ChannelClosed,
         IpcMessage,
         IpcReceiverSet,
         IpcSelectionResult,
         MessageReceived,
     )
-    from ipc_core.router import ROUTER, Router
-    from ipc_core.shared_memory import IpcSharedMemory
+    from ipc_core.channels.router import ROUTER, Router
+    from ipc_core.channels.server import IpcOneShotServer
+    from ipc_core.channels.shared_memory import IpcSharedMemory
+    from ipc_core.channels.stream import IpcStream
 
 # What the first message does not need is imported on first use, so that children start quickly.
 _LAZY = {
-    "ChannelClosed": "receiver_set",
-    "IpcMessage": "receiver_set",
-    "IpcOneShotServer": "one_shot_server",
-    "IpcReceiverSet": "receiver_set",
-    "IpcStream": "aio",
-    "IpcSelectionResult": "receiver_set",
-    "IpcSharedMemory": "shared_memory",
-    "MessageReceived": "receiver_set",
-    "ROUTER": "router",
-    "Router": "router",
+    "ChannelClosed": "channels.receiver_set",
+    "IpcMessage": "channels.receiver_set",
+    "IpcOneShotServer": "channels.server",
+    "IpcReceiverSet": "channels.receiver_set",
+    "IpcStream": "channels.stream",
+    "IpcSelectionResult": "channels.receiver_set",
+    "IpcSharedMemory": "channels.shared_memory",
+    "MessageReceived": "channels.receiver_set",
+    "ROUTER": "channels.router",
+    "Router": "channels.router",
 }
 
 __version__ = "0.1.0"

@@ -10,9 +10,9 @@ _NEEDED = ("click", "rich", "typer")
 def main() -> int:
     """Run the command line; return its exit status. 2 when what it needs is not installed."""
     try:
-        from ipc_core import cli
+        from ipc_core.cli import commands
 
-        return cli.main(sys.argv[1:])
+        return commands.main(sys.argv[1:])
     except KeyboardInterrupt:
         return 130
     except ModuleNotFoundError as error:

@@ -20,7 +20,7 @@ from typing import Any
 import pytest
 
 import ipc_core.testing
-from ipc_core import registry
+from ipc_core.plugins import choice
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -70,7 +70,7 @@ class Report:
         finished = session.exitstatus in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED)
         if not self.whole or not finished or named != ["ipc_core.testing.suite"]:
             return
-        backend = registry.backend(session.config.getoption("--ipc-backend"))
+        backend = choice.backend(session.config.getoption("--ipc-backend"))
         outcome = {
             "backend": backend.name,
             "interpreter": interpreter(),

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from ipc_core import discovery
 from ipc_core.codecs.pickled import PickleCodec
 from ipc_core.codecs.tags import is_name
-from ipc_core.errors import NotSupportedError
+from ipc_core.plugins import entry_points
 from ipc_core.spi import CODECS_GROUP, Codec
+from ipc_core.spi.errors import NotSupportedError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -27,12 +27,12 @@ def find(name: str) -> Codec:
 
 
 def _load(name: str) -> Codec:
-    reference = discovery.entry(name, CODECS_GROUP)
+    reference = entry_points.entry(name, CODECS_GROUP)
     if reference is None:
-        known = ", ".join(sorted({*_found, *discovery.names(CODECS_GROUP)}))
+        known = ", ".join(sorted({*_found, *entry_points.names(CODECS_GROUP)}))
         raise NotSupportedError(f"there is no codec {name!r}; installed: {known}")
     try:
-        return checked(discovery.resolve(reference), name)
+        return checked(entry_points.resolve(reference), name)
     except NotSupportedError:
         raise
     except Exception as error:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from ipc_core.codecs.buffers import TABLE
 from ipc_core.codecs.cpickle import PickleBuffer, Pickler, PicklingError, UnpicklingError, loads
 from ipc_core.codecs.framed import FIRST_BYTE, LEAST, join, split
-from ipc_core.message import start_over
+from ipc_core.messages.message import start_over
 from ipc_core.spi import Buffer, DecodeError, EncodeError
 
 TYPE_CHECKING = False

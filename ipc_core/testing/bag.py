@@ -9,8 +9,8 @@ from contextlib import ExitStack
 from typing import Any, TypeVar
 
 import ipc_core
-from ipc_core.formats import format_for
-from ipc_core.message import copied
+from ipc_core.messages.format import format_for
+from ipc_core.messages.message import copied
 from ipc_core.spi import Backend, Capability, OsIpcReceiver, OsIpcSender
 from ipc_core.testing.states import wait_until_asleep
 

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import precondition, rule
 
 import ipc_core
-from ipc_core import registry
+from ipc_core.plugins import choice
 from ipc_core.spi import Capability
 from ipc_core.testing.machine import PATIENCE, Channel, ChannelMachine, Held, Message
 
@@ -43,7 +43,7 @@ class FaultMachine(ChannelMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        claimed = registry.backend(self.backend).capabilities
+        claimed = choice.backend(self.backend).capabilities
         self.forks = Capability.FORK in claimed and Capability.OUTLIVES_SENDER in claimed
 
     @rule(

@@ -25,7 +25,7 @@ from hypothesis.stateful import (
 )
 
 import ipc_core
-from ipc_core import registry
+from ipc_core.plugins import choice
 from ipc_core.spi import Capability
 
 PATIENCE = 10
@@ -67,7 +67,7 @@ class ChannelMachine(RuleBasedStateMachine):
         self.held: list[Held] = []
         self.members: dict[int, Channel] = {}
         self.count = 0
-        self.regions = Capability.SHARED_MEMORY in registry.backend(self.backend).capabilities
+        self.regions = Capability.SHARED_MEMORY in choice.backend(self.backend).capabilities
 
     @initialize()
     def start(self) -> None:

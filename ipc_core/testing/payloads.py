@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ipc_core.message import copied
+from ipc_core.messages.message import copied
 from ipc_core.spi import Backend, Buffer, Payload
 
 PACKET = 65_536

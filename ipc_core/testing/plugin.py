@@ -18,7 +18,8 @@ from typing import Any
 import pytest
 
 import ipc_core
-from ipc_core import Router, codecs, registry
+from ipc_core import Router, codecs
+from ipc_core.plugins import choice
 from ipc_core.spi import THREADS, Backend, Capability, Codec, NoBackendError
 from ipc_core.testing.bag import Bag
 from ipc_core.testing.children import Children
@@ -66,7 +67,7 @@ def backend(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> 
     """The backend under test; also what channels of the test, its threads and children use."""
     name = getattr(request.cls, "backend", None) or request.config.getoption("--ipc-backend")
     try:
-        found = registry.backend(name)
+        found = choice.backend(name)
     except NoBackendError as error:
         pytest.skip(str(error))
     for marker in request.node.iter_markers("requires"):
@@ -74,7 +75,7 @@ def backend(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> 
             if capability not in found.capabilities:
                 pytest.skip(f"{found.name} does not claim {capability.name}")
             _ran[capability] = _ran.get(capability, 0) + 1
-    monkeypatch.setenv(registry.ENVIRONMENT_VARIABLE, found.name)
+    monkeypatch.setenv(choice.ENVIRONMENT_VARIABLE, found.name)
     ipc_core.set_default_backend(found.name)
     yield found
     ipc_core.set_default_backend(None)
@@ -158,7 +159,7 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
     if not name or session.config.option.collectonly or session.testsfailed or not _whole(session):
         return
     try:
-        claimed: Any = registry.backend(name).capabilities
+        claimed: Any = choice.backend(name).capabilities
     except NoBackendError:
         return
     untested = [

@@ -12,8 +12,9 @@ from collections.abc import Callable
 from typing import Any
 
 from faults import Outcome, fault
-from ipc_core import Disconnected, registry
-from ipc_core.message import copied
+from ipc_core import Disconnected
+from ipc_core.messages.message import copied
+from ipc_core.plugins import choice
 
 SENDERS = 4
 KILLED = 3
@@ -53,7 +54,7 @@ def _payload(sender: int, number: int) -> bytes:
 
 @fault("senders killed at random while all overflow one channel", runs=100, within=5)
 def senders_killed_while_overflowing(outcome: Outcome) -> None:
-    unix = registry.backend("unix")
+    unix = choice.backend("unix")
     chance = random.Random(1)
     for _ in range(outcome.runs):
         tx: Any
@@ -115,7 +116,7 @@ def _ended(rx: Any) -> bool:
 
 @fault("a receiver that moves between processes with its log half read", runs=100, within=5)
 def receivers_moved_with_a_log(outcome: Outcome) -> None:
-    unix = registry.backend("unix")
+    unix = choice.backend("unix")
     chance = random.Random(2)
     for _ in range(outcome.runs):
         tx: Any

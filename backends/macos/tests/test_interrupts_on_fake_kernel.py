@@ -12,7 +12,11 @@ from ipc_backend_macos import destination, locking, mach
 
 import ipc_core
 from ipc_core.testing.bag import Bag
-from ipc_core.testing.suite.test_interrupts import at_every_line, interrupt_recv, interrupt_send
+from ipc_core.testing.suite.channels.test_interrupts import (
+    at_every_line,
+    interrupt_recv,
+    interrupt_send,
+)
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the fake kernel needs Linux")
 

@@ -19,7 +19,7 @@ import pytest
 from ipc_backend_macos import attendant, destination, frame, kernel, mach
 from ipc_backend_macos.backend import MacosBackend
 
-from ipc_core import registry
+from ipc_core.plugins import choice
 from ipc_core.spi import (
     Backend,
     BrokenChannelError,
@@ -82,7 +82,7 @@ def children(backend: Backend) -> Iterator[Children]:
 def meet(bag: Bag, backend: Backend, children: Children, function: Any, *args: str) -> Any:
     """Start a program; return it, the sender to it, and the receiver of what it sends."""
     server = bag.keep(backend.one_shot_server())
-    name = registry.server_name(backend, "once", server.name)
+    name = choice.server_name(backend, "once", server.name)
     child = children.start(function, name, *args)
     receiver, _, (sender,) = server.accept(30)
     return child, bag.keep(sender), bag.keep(receiver)

@@ -8,7 +8,7 @@ from contextlib import closing
 import pytest
 from hostile_peer import Attacked, Peer
 
-from ipc_core import registry
+from ipc_core.plugins import choice
 from ipc_core.spi import Backend
 from ipc_core.testing.level import descriptors, warm_up
 
@@ -16,7 +16,7 @@ from ipc_core.testing.level import descriptors, warm_up
 @pytest.fixture
 def level_unix() -> Iterator[Backend]:
     """The backend; descriptors are as many after the test as before."""
-    backend = registry.backend("unix")
+    backend = choice.backend("unix")
     warm_up(backend)
     before = descriptors()
     yield backend

@@ -26,9 +26,9 @@ from pathlib import Path
 from fuzz_input import Arsenal, Attack, Choices
 from hostile_peer import LAST, MEMORY_ROOM, Peer, use
 
-from ipc_core import registry
-from ipc_core.formats import DEFAULT
-from ipc_core.message import copied, decode
+from ipc_core.messages.format import DEFAULT
+from ipc_core.messages.message import copied, decode
+from ipc_core.plugins import choice
 from ipc_core.spi import DecodeError, IpcIOError
 from ipc_core.testing.level import descriptors
 
@@ -41,7 +41,7 @@ class Target:
     """A channel under attack, and what must hold after each attack."""
 
     def __init__(self) -> None:
-        self._backend = registry.backend("unix")
+        self._backend = choice.backend("unix")
         self._tx, self._rx = self._backend.channel()
         self._arsenal = Arsenal()
         self._level: int | None = None

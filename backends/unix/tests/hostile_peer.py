@@ -17,7 +17,7 @@ from ipc_backend_unix import frame
 from ipc_backend_unix.descriptors import Socket, pair, send_packet
 from ipc_backend_unix.overflow import _RECORD
 
-from ipc_core.message import copied
+from ipc_core.messages.message import copied
 from ipc_core.spi import (
     DecodeError,
     Disconnected,

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from ipc_core import registry
+from ipc_core.plugins import choice
 from ipc_core.spi import Backend, Disconnected, Empty, IpcIOError
 from ipc_core.testing.bag import Bag
 from ipc_core.testing.level import descriptors
@@ -22,7 +22,7 @@ MANY = 2000  # more messages than a socket holds
 
 @pytest.fixture
 def unix() -> Backend:
-    return registry.backend("unix")
+    return choice.backend("unix")
 
 
 @pytest.fixture

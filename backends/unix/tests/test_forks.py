@@ -14,7 +14,7 @@ from contextlib import contextmanager
 import pytest
 
 import ipc_core
-from ipc_core import registry
+from ipc_core.plugins import choice
 from ipc_core.spi import BrokenChannelError, ClosedError, Disconnected, mend_after_fork
 from ipc_core.testing.states import wait_until
 
@@ -46,7 +46,7 @@ def forked(work: Callable[[], object]) -> Iterator[None]:
 
 
 def test_locks_that_other_threads_hold_are_free_in_the_child() -> None:
-    backend = registry.backend("unix")
+    backend = choice.backend("unix")
     tx, rx = backend.channel()
     members = backend.receiver_set()
     server = backend.one_shot_server()
@@ -86,7 +86,7 @@ def test_locks_that_other_threads_hold_are_free_in_the_child() -> None:
 
 def test_forks_at_any_moment_of_sends_and_receives() -> None:
     """Children send over what they inherit, and close it, while the parent's threads go on."""
-    backend = registry.backend("unix")
+    backend = choice.backend("unix")
     tx, rx = backend.channel()
     large_tx, large_rx = backend.channel()
     stop = threading.Event()
@@ -144,7 +144,7 @@ def test_forks_at_any_moment_of_sends_and_receives() -> None:
 
 def test_a_child_that_closes_its_receiver_breaks_nothing() -> None:
     """Not even while a thread of the parent is in the middle of a receive."""
-    tx, rx = registry.backend("unix").channel()
+    tx, rx = choice.backend("unix").channel()
     got: list[bytes] = []
     thread = threading.Thread(target=lambda: got.append(bytes(rx.recv(SECONDS)[0])))
     thread.start()

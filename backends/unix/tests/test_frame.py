@@ -8,13 +8,13 @@ import socket
 import pytest
 from ipc_backend_unix import frame
 
-from ipc_core import registry
+from ipc_core.plugins import choice
 from ipc_core.spi import DecodeError, Kind
 
 
 def sent(payload: bytes, *, attach: bool = False) -> bytes:
     """The packet that a send puts into the socket."""
-    backend = registry.backend("unix")
+    backend = choice.backend("unix")
     tx, rx = backend.channel()
     inner, unused = backend.channel()
     tx.send(payload, [inner] if attach else ())

@@ -22,7 +22,7 @@ from hostile_peer import (
 from ipc_backend_unix import frame
 from ipc_backend_unix.server_folder import WAITING
 
-from ipc_core.message import copied
+from ipc_core.messages.message import copied
 from ipc_core.spi import Backend, OsIpcSender
 from ipc_core.testing.level import descriptors
 

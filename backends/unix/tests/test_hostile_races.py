@@ -23,7 +23,7 @@ from hostile_peer import (
 from ipc_backend_unix import frame
 from ipc_backend_unix.peer_memory import SMALLEST_MAPPED
 
-from ipc_core.message import copied
+from ipc_core.messages.message import copied
 from ipc_core.spi import (
     DecodeError,
     Empty,

@@ -11,7 +11,8 @@ import pytest
 from ipc_backend_unix import incoming, send_line, sender
 
 import ipc_core
-from ipc_core import BrokenChannelError, ClosedError, Empty, registry
+from ipc_core import BrokenChannelError, ClosedError, Empty
+from ipc_core.plugins import choice
 from ipc_core.testing.bag import Bag
 from ipc_core.testing.states import wait_until_asleep
 from ipc_core.testing.timing import GENEROUS, Soon
@@ -95,7 +96,7 @@ def test_large_sends_of_clones_to_a_receiver_that_closes() -> None:
     """They share memory for payloads, which the first that finds the receiver gone gives back."""
     data = bytes(40_000)
     for _ in range(60):
-        tx, rx = registry.backend("unix").channel()
+        tx, rx = choice.backend("unix").channel()
         with Bag() as bag:
             bag.keep(tx)
 

@@ -10,7 +10,7 @@ import ipc_core
 from ipc_core.testing.bag import Bag
 from ipc_core.testing.level import descriptors
 from ipc_core.testing.payloads import MIB
-from ipc_core.testing.suite.test_interrupts import (
+from ipc_core.testing.suite.channels.test_interrupts import (
     LONG,
     at_every_line,
     interrupt_send,

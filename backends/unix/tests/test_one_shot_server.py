@@ -30,10 +30,10 @@ from ipc_core import (
     Empty,
     IpcIOError,
     IpcReceiver,
-    registry,
 )
-from ipc_core.formats import DEFAULT
-from ipc_core.message import decode
+from ipc_core.messages.format import DEFAULT
+from ipc_core.messages.message import decode
+from ipc_core.plugins import choice
 from ipc_core.testing.level import descriptors
 from ipc_core.testing.timing import Soon
 
@@ -143,7 +143,7 @@ def test_a_client_of_another_user_is_refused_unread(
         assert not (public / "exploded").exists()
         return
     receiver, data, attachments = server.accept(20)
-    decode(DEFAULT, registry.backend("unix"), data, attachments)
+    decode(DEFAULT, choice.backend("unix"), data, attachments)
     receiver.close()
     assert ended(child) == 0
     assert (public / "exploded").exists()
@@ -339,7 +339,7 @@ def test_accepted_ends_are_like_others(server: UnixOneShotServer) -> None:
         assert not os.get_inheritable(sock.fileno())
         assert os.get_blocking(sock.fileno())
         assert sock.getsockopt(socket.SOL_SOCKET, socket.SO_TYPE) == socket.SOCK_SEQPACKET
-    with IpcReceiver[object](receiver, registry.backend("unix")):
+    with IpcReceiver[object](receiver, choice.backend("unix")):
         tx.close()
 
 

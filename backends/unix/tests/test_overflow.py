@@ -11,7 +11,7 @@ from collections.abc import Iterator
 import pytest
 
 import ipc_core
-from ipc_core import registry
+from ipc_core.plugins import choice
 from ipc_core.spi import Backend, IpcIOError, OsIpcReceiver, OsIpcSender
 
 MANY = 2000  # more than a socket holds
@@ -19,7 +19,7 @@ MANY = 2000  # more than a socket holds
 
 @pytest.fixture
 def unix() -> Backend:
-    return registry.backend("unix")
+    return choice.backend("unix")
 
 
 @pytest.fixture

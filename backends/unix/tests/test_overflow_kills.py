@@ -15,8 +15,8 @@ from ipc_backend_unix.frame import PLAIN
 from ipc_backend_unix.send_line import LARGEST_PACKET
 
 import ipc_core
-from ipc_core import registry
-from ipc_core.message import copied
+from ipc_core.messages.message import copied
+from ipc_core.plugins import choice
 from ipc_core.testing.level import descriptors
 
 STEPS = ("overflow.py", "send_line.py", "descriptor_queue.py")
@@ -88,7 +88,7 @@ class Scene:
     """A channel whose socket is full, and one whose senders travel in its messages."""
 
     def __init__(self) -> None:
-        unix = registry.backend("unix")
+        unix = choice.backend("unix")
         self.tx: Any
         self.rx: Any
         self.tx, self.rx = unix.channel()

@@ -8,8 +8,8 @@ from collections.abc import Iterator
 import pytest
 from ipc_backend_unix.payload import KEPT_REGIONS, LARGEST_KEPT
 
-from ipc_core import registry
-from ipc_core.message import copied
+from ipc_core.messages.message import copied
+from ipc_core.plugins import choice
 from ipc_core.spi import OsIpcReceiver, OsIpcSender
 
 LARGE = 100_000
@@ -17,7 +17,7 @@ LARGE = 100_000
 
 @pytest.fixture
 def ends() -> Iterator[tuple[OsIpcSender, OsIpcReceiver]]:
-    tx, rx = registry.backend("unix").channel()
+    tx, rx = choice.backend("unix").channel()
     yield tx, rx
     tx.close()
     rx.close()

@@ -14,8 +14,8 @@ import pytest
 from ipc_backend_unix.payload import KEPT_REGIONS
 from ipc_backend_unix.peer_memory import HEAD_SIZE, MOST_HELD, SMALLEST_MAPPED, MemoryPayload
 
-from ipc_core import registry
-from ipc_core.message import copied
+from ipc_core.messages.message import copied
+from ipc_core.plugins import choice
 from ipc_core.spi import Buffer, OsIpcReceiver, OsIpcSender
 from ipc_core.testing.level import descriptors, warm_up
 
@@ -26,7 +26,7 @@ Ends = tuple[OsIpcSender, OsIpcReceiver]
 
 @pytest.fixture
 def ends() -> Iterator[Ends]:
-    backend = registry.backend("unix")
+    backend = choice.backend("unix")
     warm_up(backend)
     gc.collect()
     before = descriptors()
@@ -260,7 +260,7 @@ def test_writes_of_a_child_stay_in_the_child(ends: Ends) -> None:
 
 
 def test_a_receiver_that_was_moved_frees_too(ends: Ends) -> None:
-    backend = registry.backend("unix")
+    backend = choice.backend("unix")
     tx, rx = ends
     carrier_tx, carrier_rx = backend.channel()
     tx.send(b"x" * LARGE)
@@ -275,7 +275,7 @@ def test_a_receiver_that_was_moved_frees_too(ends: Ends) -> None:
 
 
 def test_a_map_outlives_both_ends() -> None:
-    tx, rx = registry.backend("unix").channel()
+    tx, rx = choice.backend("unix").channel()
     view = passed((tx, rx), b"x" * LARGE).map()
     tx.close()
     rx.close()
@@ -285,7 +285,7 @@ def test_a_map_outlives_both_ends() -> None:
 def test_unread_payloads_of_a_set(ends: Ends) -> None:
     """Each holds its memory until it is read or dropped."""
     tx, rx = ends
-    members = registry.backend("unix").receiver_set()
+    members = choice.backend("unix").receiver_set()
     members.add(rx, 1)
     for size in (LARGE, LARGE + 1):
         tx.send(bytes(size))

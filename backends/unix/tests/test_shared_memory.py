@@ -12,7 +12,8 @@ import pytest
 from ipc_backend_unix import shared_memory
 from ipc_backend_unix.shared_memory import UnixSharedMemory
 
-from ipc_core import IpcSharedMemory, registry
+from ipc_core import IpcSharedMemory
+from ipc_core.plugins import choice
 from ipc_core.spi import Backend, IpcIOError
 from ipc_core.testing.bag import Bag
 from ipc_core.testing.level import descriptors
@@ -22,7 +23,7 @@ SIZE = 1 << 20
 
 @pytest.fixture
 def unix() -> Backend:
-    return registry.backend("unix")
+    return choice.backend("unix")
 
 
 def passed(unix: Backend, bag: Bag, region: Any) -> UnixSharedMemory:

@@ -17,8 +17,8 @@ from ipc_backend_unix import overflow
 from ipc_backend_unix.frame import MOST_ATTACHMENTS
 from ipc_backend_unix.payload import LARGEST_KEPT
 
-from ipc_core import registry
-from ipc_core.message import copied
+from ipc_core.messages.message import copied
+from ipc_core.plugins import choice
 from ipc_core.spi import Backend, Disconnected, Empty, IpcError, IpcIOError
 from ipc_core.testing.bag import Bag
 from ipc_core.testing.level import descriptors
@@ -30,7 +30,7 @@ ORDINARY = 54321
 
 @pytest.fixture
 def unix() -> Backend:
-    return registry.backend("unix")
+    return choice.backend("unix")
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from ipc_core.formats import Format
+from ipc_core.messages.format import Format
 from ipc_core.spi import Buffer, Codec
 
 Samples = Sequence[tuple[Any, Any]]

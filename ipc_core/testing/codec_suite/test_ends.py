@@ -103,7 +103,7 @@ class TestCodecEnds:
 
 
 def _encoded(tx: IpcSender[Any], message: object) -> bytes:
-    from ipc_core.message import encode
+    from ipc_core.messages.message import encode
 
     try:
         data, _ = encode(tx._format, message)

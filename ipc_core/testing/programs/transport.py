@@ -6,8 +6,8 @@ import os
 import signal
 from typing import Any
 
-from ipc_core import registry
-from ipc_core.message import copied
+from ipc_core.messages.message import copied
+from ipc_core.plugins import choice
 from ipc_core.spi import Backend, Disconnected
 from ipc_core.testing.payloads import MIB, SENTENCE, pattern
 
@@ -17,7 +17,7 @@ MANY = 30_000
 
 def connect(name: str) -> tuple[Backend, Any]:
     """The backend of a public server name, and a sender to that server."""
-    backend, address = registry.find_server(name, "once")
+    backend, address = choice.find_server(name, "once")
     return backend, backend.connect(address)
 
 

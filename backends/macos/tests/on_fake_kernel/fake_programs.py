@@ -7,12 +7,12 @@ import os
 import signal
 from typing import Any
 
-from ipc_core import registry
+from ipc_core.plugins import choice
 
 
 def _meet(name: str) -> tuple[Any, Any]:
     """Hand out a sender; return the sender to the parent, and the receiver of what it sends."""
-    backend, address = registry.find_server(name, "once")[0], name.partition(":")[2]
+    backend, address = choice.find_server(name, "once")[0], name.partition(":")[2]
     to_parent = backend.connect(address)
     tx, rx = backend.channel()
     to_parent.send(b"", [tx])

@@ -30,8 +30,7 @@ from ipc_backend_macos.receiver import MacosReceiver
 from ipc_backend_macos.receiver_set import MacosReceiverSet
 from ipc_backend_macos.shared_memory import Entry
 
-from ipc_core import forking
-from ipc_core.spi import Backend, hookimpl
+from ipc_core.spi import Backend, concurrency, hookimpl
 
 TESTS = Path(__file__).resolve().parent.parent
 VARIABLE = "IPC_CORE_FAKE_MACH"
@@ -137,7 +136,7 @@ def unaccounted(wanted: str = "", patience: float = 2) -> str:
 
 def _owned() -> dict[int, tuple[bool, bool, int, int]]:
     """Receive right, set, send rights and send-once rights by name, as our objects have them."""
-    parts: Any = forking._parts
+    parts: Any = concurrency._parts
     receives, sets, sends = {attendant._attendant._port}, set(), Counter[int]()
     for thing in list(parts):  # all that has to be mended after a fork
         kind = type(thing)

@@ -1,0 +1,1 @@
+"""Channels, and everything built from their ends."""

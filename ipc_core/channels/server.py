@@ -1,0 +1,152 @@
+"""A name at which one other process connects, once: how a parent meets its child."""
+
+from __future__ import annotations
+
+import math
+import time
+
+from ipc_core._typing import Generic, TypeVar, overload
+from ipc_core.channels.receiver import IpcReceiver
+from ipc_core.messages.attachable import Gone
+from ipc_core.messages.format import format_for
+from ipc_core.plugins import choice
+from ipc_core.spi import Backend
+from ipc_core.spi.deadlines import check_timeout
+from ipc_core.spi.errors import ClosedError, Disconnected, Empty, MovedError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import subprocess
+    from multiprocessing.process import BaseProcess
+    from typing import Any
+
+T = TypeVar("T")
+
+_CHILD_CHECK_SECONDS = 0.05
+
+
+class IpcOneShotServer(Generic[T]):
+    """Waits for the one client that calls `IpcSender.connect(name)`.
+
+    Only processes of the same user can reach the name, and it cannot be guessed. It stops
+    working as soon as one client has connected.
+    """
+
+    def __init__(
+        self,
+        type: object = None,
+        *,
+        codec: str | None = None,
+        max_message: int | None = None,
+        backend: str | Backend | None = None,
+    ) -> None:
+        self._format = format_for(type, codec, max_message)
+        self._backend = choice.backend(backend)
+        self._handle: Any = self._backend.one_shot_server()
+        self._name = choice.server_name(self._backend, "once", self._handle.name)
+
+    @overload
+    @classmethod
+    def new(
+        cls,
+        type: type[T],
+        *,
+        codec: str | None = None,
+        max_message: int | None = None,
+        backend: str | Backend | None = None,
+    ) -> tuple[IpcOneShotServer[T], str]: ...
+    @overload
+    @classmethod
+    def new(
+        cls,
+        type: object = None,
+        *,
+        codec: str | None = None,
+        max_message: int | None = None,
+        backend: str | Backend | None = None,
+    ) -> tuple[IpcOneShotServer[T], str]: ...
+    @classmethod
+    def new(
+        cls,
+        type: object = None,
+        *,
+        codec: str | None = None,
+        max_message: int | None = None,
+        backend: str | Backend | None = None,
+    ) -> tuple[IpcOneShotServer[T], str]:
+        """Return a server and its name, plain text to give to a child as an argument.
+
+        `type`, `codec` and `max_message` are as in `channel`, and the client connects with the
+        same. Raises IpcIOError when the system refuses, NoBackendError when no backend can be
+        used, and for the codec what `channel` raises.
+        """
+        server = cls(type, codec=codec, max_message=max_message, backend=backend)
+        return server, server.name
+
+    @property
+    def name(self) -> str:
+        """What the client passes to `IpcSender.connect`."""
+        return self._name
+
+    def accept(
+        self,
+        timeout: float | None = None,
+        *,
+        child: subprocess.Popen[Any] | BaseProcess | None = None,
+    ) -> tuple[IpcReceiver[T], T]:
+        """Wait for the client's first message; return the channel's receiver and that message.
+
+        `child` is the process that is to connect, from subprocess or multiprocessing: when it has
+        ended there is nothing more to wait for.
+
+        Raises Empty if the message has not come within `timeout` seconds (accept may be called
+        again), Disconnected if the client left without sending, or the child ended without
+        connecting, DecodeError if the message does not decode. Once a client was accepted the
+        server is used up: MovedError.
+        """
+        receiver, payload, attachments = self._first_message(check_timeout(timeout), child)
+        self._handle = Gone(MovedError, "this server has accepted its one client")
+        accepted = IpcReceiver[T](receiver, self._backend, self._format)
+        try:
+            return accepted, accepted._unpack(payload, attachments)
+        except BaseException:
+            accepted.close()
+            raise
+
+    def _first_message(self, timeout: float | None, child: Any) -> Any:
+        if child is None:
+            return self._handle.accept(timeout)
+        deadline = math.inf if timeout is None else time.monotonic() + timeout
+        while True:
+            ending = _ending(child)  # before the look: what it sent before it ended is there
+            left = 0 if ending else max(0, deadline - time.monotonic())
+            try:
+                return self._handle.accept(min(left, _CHILD_CHECK_SECONDS))
+            except Empty:
+                if ending:
+                    raise Disconnected(f"the child {ending} before its first message") from None
+                if left <= _CHILD_CHECK_SECONDS:
+                    raise
+
+    def close(self) -> None:
+        """Give up the name. Closing twice does nothing."""
+        if type(self._handle) is not Gone:
+            self._handle.close()
+            self._handle = Gone(ClosedError, "this server is closed")
+
+    def __enter__(self) -> IpcOneShotServer[T]:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"<IpcOneShotServer {self._name}>"
+
+
+def _ending(child: Any) -> str | None:
+    """How a child process ended, as the rest of a sentence about it; None while it runs."""
+    status = child.poll() if hasattr(child, "poll") else child.exitcode
+    if status is None:
+        return None
+    return f"was ended by signal {-status}" if status < 0 else f"exited with status {status}"

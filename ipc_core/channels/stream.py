@@ -1,0 +1,94 @@
+"""Receiving under async: one stream for asyncio and trio, without helper threads."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+from ipc_core.spi.errors import Disconnected, Empty, NotSupportedError
+
+try:
+    import anyio
+    from anyio import lowlevel
+except ImportError as error:
+    raise NotSupportedError("streams need anyio; try: pip install 'ipc-core[async]'") from error
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+    from ipc_core.channels.receiver import _ReceiverEnd
+
+T_co = TypeVar("T_co", covariant=True)
+
+_TURN = 64
+"""After so many messages that were there already, other tasks get their turn."""
+
+
+class IpcStream(Generic[T_co]):
+    """An async iterator over the messages of a receiver, which it owns.
+
+    A message is taken in the same step in which it is returned, so cancelling an `await` at any
+    point loses none. It ends when the channel is disconnected, and stays ended. A message that
+    does not decode raises DecodeError; the next one follows.
+    """
+
+    def __init__(self, receiver: _ReceiverEnd[T_co]) -> None:
+        self._receiver = receiver
+        self._in_turn = 0
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> T_co:
+        try:
+            return await self.recv()
+        except Disconnected:
+            raise StopAsyncIteration from None
+
+    async def recv(self) -> T_co:
+        """Wait for a message. Raises what `IpcReceiver.recv` raises."""
+        self._in_turn += 1
+        if self._in_turn >= _TURN:
+            await lowlevel.checkpoint()
+        else:
+            await lowlevel.checkpoint_if_cancelled()
+        while True:
+            try:
+                return self._receiver.try_recv()
+            except Empty:
+                self._in_turn = 0
+                await self._ready()
+
+    async def _ready(self) -> None:
+        descriptor = self._receiver.fileno()
+        if descriptor is not None:
+            await anyio.wait_readable(descriptor)
+            return
+        event = anyio.Event()
+        wake = _waker()
+        cancel = self._receiver._handle.when_ready(lambda: wake(event.set))
+        try:
+            await event.wait()
+        finally:
+            cancel()
+
+    def close(self) -> None:
+        """Close the receiver; senders find the channel broken. Closing twice does nothing."""
+        self._receiver.close()
+
+    async def aclose(self) -> None:
+        """See `close`."""
+        self.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *exc_info: object) -> None:
+        self.close()
+
+
+def _waker() -> Callable[[Callable[[], object]], Any]:
+    """How to have the running event loop call something, from any thread."""
+    token: Any = lowlevel.current_token().native_token
+    wake: Any = getattr(token, "call_soon_threadsafe", None) or token.run_sync_soon
+    return wake  # type: ignore[no-any-return]

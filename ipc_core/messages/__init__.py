@@ -1,0 +1,1 @@
+"""Objects become bytes with attachments, and come back."""

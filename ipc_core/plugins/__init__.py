@@ -1,0 +1,1 @@
+"""Which backend a channel uses, and where plugins are found."""

@@ -1,0 +1,1 @@
+"""Objects, types and formats on their way through a channel."""

@@ -1,0 +1,1 @@
+"""Ends in other processes: children, forks, kills, signals."""

@@ -1,0 +1,1 @@
+"""The handles of a backend, as the SPI describes them."""
