@@ -97,12 +97,9 @@ def test_a_run_in_which_nothing_passed_fails(mine: Path) -> None:
 
 
 def test_a_claim_that_no_test_of_a_whole_run_tried_fails_it(mine: Path) -> None:
-    (mine / "test_it.py").write_text(
-        MINE.replace(
-            "    def test_of_an_absent_package(self, bag):\n",
-            "    @requires(Capability.FREES_RINGS)\n    def test_of_an_absent_package(self, bag):\n",
-        )
-    )
+    method = "    def test_of_an_absent_package"
+    marked = MINE.replace(method, f"    @requires(Capability.FREES_RINGS)\n{method}")
+    (mine / "test_it.py").write_text(marked)
     only = "test_it.py::TestMine"
     run = kit(mine, f"{only}::test_of_an_absent_package", f"{only}::test_bytes")
     assert run.returncode == pytest.ExitCode.TESTS_FAILED

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, ClassVar
 
 from ipc_backend_macos import frame, kernel
-from ipc_core.spi import Backend, Buffer, Capability, Finding, NotSupportedError
+from ipc_core.spi import Attachment, Backend, Buffer, Capability, Finding, NotSupportedError
 
 if TYPE_CHECKING:
     from ipc_backend_macos.one_shot_server import MacosOneShotServer
@@ -72,6 +72,12 @@ class MacosBackend(Backend):
         from ipc_backend_macos.shared_memory import make_region
 
         return make_region(data_or_size)
+
+    def for_child(self, handle: Attachment) -> object:
+        """See Backend.for_child. Raises NotSupportedError: a Mach port is not inherited."""
+        raise NotSupportedError(
+            "the macos backend has no way into a process that starts: give it a server's name"
+        )
 
     def checkup(self) -> Iterator[Finding]:
         yield (

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from ipc_backend_tcp.endpoints import TcpReceiver, TcpSender
 from ipc_backend_tcp.home import the_home
-from ipc_core.spi import Backend, Capability, NotSupportedError
+from ipc_core.spi import Attachment, Backend, Capability, NotSupportedError
 
 if TYPE_CHECKING:
     from ipc_backend_tcp.one_shot_server import TcpOneShotServer
@@ -46,3 +46,10 @@ class TcpBackend(Backend):
         from ipc_backend_tcp.one_shot_server import connect
 
         return connect(name)
+
+    def for_child(self, handle: Attachment) -> object:
+        """See Backend.for_child. Raises NotSupportedError: only a message keeps an endpoint alive
+        on its way."""
+        raise NotSupportedError(
+            "the tcp backend has no way into a process that starts: give it a server's name"
+        )
