@@ -19,7 +19,10 @@ def no_more_descriptors() -> Iterator[None]:
     limits = resource.getrlimit(resource.RLIMIT_NOFILE)
     lowest = os.open(os.devnull, os.O_RDONLY)
     os.close(lowest)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (lowest, limits[1]))
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (lowest, limits[1]))
+    except (OSError, ValueError) as error:
+        pytest.skip(f"this system does not limit descriptors: {error}")
     try:
         yield
     finally:
