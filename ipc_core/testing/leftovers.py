@@ -25,34 +25,42 @@ _STEP = 0.005
 _TEMPORARY = ("TMPDIR", "TEMP", "TMP")
 
 _private: list[Path] = []
+_usual: dict[str, str | None] = {}
+"""The variables as they were, and under "" the folder that `tempfile` had chosen."""
 
 
 @contextmanager
 def private_temporary_folder() -> Iterator[None]:
     """Make this process, and children, use a temporary folder that nobody else puts files into."""
     if not _private:
+        _usual.update({name: os.environ.get(name) for name in _TEMPORARY}, **{"": tempfile.tempdir})
         with suppress(OSError):  # a system without any such folder
             _private.append(Path(tempfile.mkdtemp(prefix="ipc-kit-")))
     if not _private:
         yield
         return
-    before = tempfile.tempdir, {name: os.environ.get(name) for name in _TEMPORARY}
     tempfile.tempdir = str(_private[0])
-    os.environ.update(dict.fromkeys(_TEMPORARY, str(_private[0])))
+    os.environ.update(dict.fromkeys(_TEMPORARY, tempfile.tempdir))
     try:
         yield
     finally:
-        tempfile.tempdir = before[0]
-        for name, value in before[1].items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value
+        _use_the_usual_folder()
+
+
+def _use_the_usual_folder() -> None:
+    tempfile.tempdir = _usual[""]
+    for name in _TEMPORARY:
+        value = _usual[name]
+        if value is None:
+            os.environ.pop(name, None)
+        else:
+            os.environ[name] = value
 
 
 def remove_private_folder() -> None:
     """Remove the folder with all that is in it."""
     while _private:
+        _use_the_usual_folder()  # a test may have set it again after it was restored
         shutil.rmtree(_private.pop(), ignore_errors=True)
 
 

@@ -2,8 +2,9 @@
 or `--ipc-codec NAME`.
 
 It chooses the backend for each test, skips what the backend does not claim to do, fails a run in
-which a claimed capability was never tested, limits every test in time, and checks that descriptors
-are level before and after. A backend or codec that is named and cannot be used fails the run.
+which a claimed capability was never tested, limits every test in time, and checks that each test
+leaves no descriptor, thread or file. A backend or codec that is named and cannot be used fails the
+run.
 """
 
 from __future__ import annotations
@@ -85,7 +86,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 @pytest.fixture
 def private_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """A temporary folder in which whatever lies was left by the kit."""
+    """A temporary folder for the kit alone, so that any file in it was left by a test."""
     tmp_path_factory.getbasetemp()  # elsewhere: a test's own files are no leftovers
     with private_temporary_folder():
         yield
