@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from ipc_backend_tcp.endpoints import TcpReceiver, TcpSender
 from ipc_backend_tcp.home import the_home
@@ -48,8 +48,11 @@ class TcpBackend(Backend):
         return connect(name)
 
     def for_child(self, handle: Attachment) -> object:
-        """See Backend.for_child. Raises NotSupportedError: only a message keeps an endpoint alive
-        on its way."""
-        raise NotSupportedError(
-            "the tcp backend has no way into a process that starts: give it a server's name"
-        )
+        from ipc_backend_tcp.inheritance import hand_over
+
+        return hand_over(handle)
+
+    def from_parent(self, inheritable: Any) -> Attachment:
+        from ipc_backend_tcp.inheritance import take_over
+
+        return take_over(inheritable)
