@@ -7,6 +7,7 @@ rx.recv()
 
 from __future__ import annotations
 
+import ipc_core._typing as t
 from ipc_core.channels.channel import bytes_channel, channel
 from ipc_core.channels.receiver import IpcBytesReceiver, IpcReceiver, OpaqueIpcReceiver
 from ipc_core.channels.sender import IpcBytesSender, IpcSender, OpaqueIpcSender
@@ -30,8 +31,6 @@ from ipc_core.spi.errors import (
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any
-
     from ipc_core.channels.receiver_set import (
         ChannelClosed,
         IpcMessage,
@@ -98,7 +97,7 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> t.Any:
     module = _LAZY.get(name)
     if module is None:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -5,12 +5,9 @@ from __future__ import annotations
 import threading
 import time
 
+import ipc_core._typing as t
 from ipc_core.spi import Backend, NotSupportedError, OsIpcReceiver, OsIpcReceiverSet
 from ipc_core.spi.concurrency import THREADS, mend_after_fork
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from typing import Any
 
 
 class JoinedSets:
@@ -22,7 +19,7 @@ class JoinedSets:
 
     def __init__(self) -> None:
         self._parts: dict[str, OsIpcReceiverSet] = {}
-        self._left_over: list[Any] = []
+        self._left_over: list[t.Any] = []
         self._turn = threading.RLock()  # a signal handler may select in the middle of a select
         mend_after_fork(self)
 
@@ -50,7 +47,7 @@ class JoinedSets:
         """Whether an interrupted select has left results for the next one."""
         return bool(self._left_over)
 
-    def select(self, timeout: float | None, limit: int = 64) -> list[Any]:
+    def select(self, timeout: float | None, limit: int = 64) -> list[t.Any]:
         """See OsIpcReceiverSet.select; each backend may return up to `limit` results."""
         parts = list(self._parts.values())
         if len(parts) == 1 and not self._left_over:
@@ -70,7 +67,9 @@ class JoinedSets:
         finally:
             self._turn.release()
 
-    def _wait(self, parts: list[OsIpcReceiverSet], timeout: float | None, limit: int) -> list[Any]:
+    def _wait(
+        self, parts: list[OsIpcReceiverSet], timeout: float | None, limit: int
+    ) -> list[t.Any]:
         if not THREADS:
             raise NotSupportedError(
                 "this platform has no threads, which waiting for several backends takes;"

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from ipc_core._typing import Generic, TypeVar
+import ipc_core._typing as t
 from ipc_core.messages.attachable import Attachable
-from ipc_core.messages.format import Formatted, Limited, format_for
+from ipc_core.messages.format import BytesEnd, ObjectEnd, format_for
 from ipc_core.messages.message import close_all, copied, decode, too_large
 from ipc_core.spi import Attachment, Backend, Kind, Payload
 from ipc_core.spi.deadlines import check_timeout
@@ -19,23 +19,22 @@ from ipc_core.spi.errors import (
     MovedError,
 )
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from typing import Any, ClassVar
+if t.TYPE_CHECKING:
+    from ipc_core.channels import stream
+else:
+    stream = t.Later("ipc_core.channels.stream")
 
-    from ipc_core.channels.stream import IpcStream
-
-T = TypeVar("T")
-T_co = TypeVar("T_co", covariant=True)
+T = t.TypeVar("T")
+T_co = t.TypeVar("T_co", covariant=True)
 
 
 class _Movable(Attachable):
     """The owner of a receiver's handle. Sending it in a message moves it, with what is queued."""
 
     __slots__ = ()
-    _kind: ClassVar[Kind] = Kind.RECEIVER
+    _kind: t.ClassVar[Kind] = Kind.RECEIVER
 
-    def _unpack(self, payload: Payload, attachments: Sequence[Attachment]) -> Any:
+    def _unpack(self, payload: Payload, attachments: Sequence[Attachment]) -> t.Any:
         """Turn what a handle received into what the user receives; also for a receiver that was
         moved to where it is received."""
         raise NotImplementedError
@@ -47,12 +46,12 @@ class _Movable(Attachable):
             pass  # by another thread, after the message was accepted
 
 
-class _ReceiverEnd(_Movable, Generic[T_co]):
+class _ReceiverEnd(_Movable, t.Generic[T_co]):
     """What both kinds of receiver share. Each message goes to exactly one caller."""
 
     __slots__ = ("_owed",)
 
-    def __init__(self, handle: Any, backend: Backend, *details: Any) -> None:
+    def __init__(self, handle: t.Any, backend: Backend, *details: t.Any) -> None:
         self._owed: IpcError | None = None
         super().__init__(handle, backend, *details)
 
@@ -107,14 +106,12 @@ class _ReceiverEnd(_Movable, Generic[T_co]):
         fileno: int | None = self._handle.fileno()
         return fileno
 
-    def to_stream(self) -> IpcStream[T_co]:
+    def to_stream(self) -> stream.IpcStream[T_co]:
         """Make an async iterator, for asyncio and trio, that owns this receiver; it is moved.
 
         Raises NotSupportedError without the extra `ipc-core[async]`.
         """
-        from ipc_core.channels.stream import IpcStream
-
-        return IpcStream(self._like(self._retire(MovedError, "was made a stream")))
+        return stream.IpcStream(self._like(self._retire(MovedError, "was made a stream")))
 
     def __iter__(self) -> Iterator[T_co]:
         """Yield messages until the channel is disconnected."""
@@ -126,12 +123,12 @@ class _ReceiverEnd(_Movable, Generic[T_co]):
             yield message
 
 
-class IpcReceiver(_ReceiverEnd[T_co], Formatted):
+class IpcReceiver(_ReceiverEnd[T_co], ObjectEnd):
     """Receives objects. Sending a receiver in a message moves it, with what is queued."""
 
     __slots__ = ("_format",)
 
-    def _unpack(self, payload: Payload, attachments: Sequence[Attachment]) -> Any:
+    def _unpack(self, payload: Payload, attachments: Sequence[Attachment]) -> t.Any:
         return decode(self._format, self._backend, payload, attachments)
 
     def to_opaque(self) -> OpaqueIpcReceiver:
@@ -140,7 +137,7 @@ class IpcReceiver(_ReceiverEnd[T_co], Formatted):
         return OpaqueIpcReceiver(handle, self._backend, self._format)
 
 
-class IpcBytesReceiver(_ReceiverEnd[bytes], Limited):
+class IpcBytesReceiver(_ReceiverEnd[bytes], BytesEnd):
     """Receives bytes. Attachments, which no IpcBytesSender sends, are closed."""
 
     __slots__ = ("_max_message",)
@@ -159,12 +156,12 @@ class IpcBytesReceiver(_ReceiverEnd[bytes], Limited):
         return OpaqueIpcReceiver(handle, self._backend, format)
 
 
-class OpaqueIpcReceiver(Formatted, _Movable):
+class OpaqueIpcReceiver(ObjectEnd, _Movable):
     """A receiver of whatever: it can be kept, sent on and added to a set."""
 
     __slots__ = ("_format",)
 
-    def _unpack(self, payload: Payload, attachments: Sequence[Attachment]) -> Any:
+    def _unpack(self, payload: Payload, attachments: Sequence[Attachment]) -> t.Any:
         return decode(self._format, self._backend, payload, attachments)
 
     def to(self, type: type[T] | None = None) -> IpcReceiver[T]:

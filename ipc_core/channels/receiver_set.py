@@ -7,22 +7,18 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+import ipc_core._typing as t
 from ipc_core.channels.joined_sets import JoinedSets
 from ipc_core.channels.receiver import IpcBytesReceiver, IpcReceiver, OpaqueIpcReceiver
 from ipc_core.messages.attachable import Gone
-from ipc_core.messages.message import Buffers, close_all
+from ipc_core.messages.message import close_all
 from ipc_core.spi import Attachment, Buffer, Payload
 from ipc_core.spi.concurrency import THREADS, BriefLock, mend_after_fork
 from ipc_core.spi.deadlines import check_timeout
 from ipc_core.spi.errors import ClosedError, Empty, IpcError, MovedError, NotSupportedError
+from ipc_core.spi.handles import Buffers
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from typing import Any
-
-    from typing_extensions import Self
-
-    AnyReceiver = IpcReceiver[Any] | IpcBytesReceiver | OpaqueIpcReceiver
+AnyReceiver = IpcReceiver[object] | IpcBytesReceiver | OpaqueIpcReceiver
 
 
 class IpcMessage:
@@ -34,7 +30,7 @@ class IpcMessage:
         self,
         payload: Payload | IpcError,
         attachments: Sequence[Attachment],
-        unpack: Callable[[Payload, Sequence[Attachment]], Any],
+        unpack: Callable[[Payload, Sequence[Attachment]], t.Any],
     ) -> None:
         self._unpack = unpack
         self._payload: Payload | IpcError | None = payload
@@ -48,7 +44,7 @@ class IpcMessage:
             payload = self._payload = payload.read()
         return payload
 
-    def to(self) -> Any:
+    def to(self) -> t.Any:
         """Decode the message; possible once.
 
         Raises MovedError the second time, and DecodeError or IpcIOError for what the peer sent
@@ -116,7 +112,7 @@ class IpcReceiverSet:
     """
 
     def __init__(self) -> None:
-        self._sets: Any = JoinedSets()
+        self._sets: t.Any = JoinedSets()
         self._stirred = threading.Event()  # ends a wait before there is a backend to wait on
         self._lock = BriefLock()
         self._next_id = 0
@@ -243,7 +239,9 @@ class IpcReceiverSet:
         self._stirred = threading.Event()
         self._waits.clear()
 
-    def _result(self, id: int, data: Any, attachments: Sequence[Attachment]) -> IpcSelectionResult:
+    def _result(
+        self, id: int, data: t.Any, attachments: Sequence[Attachment]
+    ) -> IpcSelectionResult:
         if data is None:
             with self._lock:
                 self._leave(id)
@@ -273,7 +271,7 @@ class IpcReceiverSet:
     def __len__(self) -> int:
         return len(self._members)
 
-    def __enter__(self) -> Self:
+    def __enter__(self) -> t.Self:
         return self
 
     def __exit__(self, *exc_info: object) -> None:

@@ -8,18 +8,16 @@ import weakref
 from collections.abc import Callable
 from queue import Queue
 
-from ipc_core.channels.receiver_set import ChannelClosed, IpcReceiverSet
+import ipc_core._typing as t
+from ipc_core.channels.receiver_set import (
+    AnyReceiver,
+    ChannelClosed,
+    IpcReceiverSet,
+    IpcSelectionResult,
+)
 from ipc_core.spi.concurrency import THREADS, BriefLock, mend_after_fork
 from ipc_core.spi.deadlines import check_timeout
 from ipc_core.spi.errors import ClosedError, Disconnected, IpcError, NotSupportedError
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from typing import Any
-
-    from typing_extensions import Self
-
-    from ipc_core.channels.receiver_set import AnyReceiver, IpcSelectionResult
 
 _EXIT_SECONDS = 0.5
 _STEP = 64
@@ -58,7 +56,7 @@ class Router:
     def add_route(
         self,
         receiver: AnyReceiver,
-        callback: Callable[[Any], object],
+        callback: Callable[[t.Any], object],
         on_close: Callable[[], object] | None = None,
     ) -> int:
         """Move a receiver here and call `callback(message)` for each message; return the route's
@@ -73,17 +71,19 @@ class Router:
         """
         return self._loop.add(receiver, _Route(callback, on_close))
 
-    def add_one_shot_route(self, receiver: AnyReceiver, callback: Callable[[Any], object]) -> int:
+    def add_one_shot_route(self, receiver: AnyReceiver, callback: Callable[[t.Any], object]) -> int:
         """Like `add_route`, but for the first message only; later ones are discarded."""
         return self._loop.add(receiver, _Route(callback, None, once=True))
 
-    def route_to_queue(self, receiver: AnyReceiver, queue: Queue[Any] | None = None) -> Queue[Any]:
+    def route_to_queue(
+        self, receiver: AnyReceiver, queue: Queue[t.Any] | None = None
+    ) -> Queue[t.Any]:
         """Put each message into `queue`, or a new `queue.Queue`; return that queue.
 
         The last thing put is an instance of Disconnected, when every sender is gone or the
         router shuts down. A bounded queue that is full holds up the whole router.
         """
-        target: Queue[Any] = Queue() if queue is None else queue
+        target: Queue[t.Any] = Queue() if queue is None else queue
         self.add_route(
             receiver, target.put, lambda: target.put(Disconnected("the route has ended"))
         )
@@ -111,7 +111,7 @@ class Router:
         the one that called it. Calling it again does nothing."""
         self._loop.stop(None)
 
-    def __enter__(self) -> Self:
+    def __enter__(self) -> t.Self:
         return self
 
     def __exit__(self, *exc_info: object) -> None:
@@ -123,15 +123,15 @@ class _Route:
 
     def __init__(
         self,
-        callback: Callable[[Any], object],
+        callback: Callable[[t.Any], object],
         on_close: Callable[[], object] | None,
         once: bool = False,
     ) -> None:
-        self.callback: Callable[[Any], object] | None = callback
+        self.callback: Callable[[t.Any], object] | None = callback
         self.on_close = on_close
         self.once = once
 
-    def message(self, message: Any) -> None:
+    def message(self, message: t.Any) -> None:
         callback = self.callback
         if callback is None:
             message.close()

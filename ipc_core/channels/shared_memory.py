@@ -6,18 +6,15 @@ import errno
 import os
 import sys
 from collections.abc import Iterable, Iterator
+from io import BufferedIOBase, RawIOBase
 from itertools import chain, repeat
 from operator import index
 
+import ipc_core._typing as t
 from ipc_core.messages.attachable import Attachable
 from ipc_core.plugins import choice
 from ipc_core.spi import Backend, Buffer, Kind
 from ipc_core.spi.handles import contiguous
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from io import BufferedIOBase, RawIOBase
-    from typing import Any, BinaryIO, ClassVar
 
 _CHUNK = 1 << 20
 
@@ -30,8 +27,8 @@ class IpcSharedMemory(Attachable):
     """
 
     __slots__ = ()
-    _kind: ClassVar[Kind] = Kind.SHARED_MEMORY
-    __hash__: ClassVar[None]  # type: ignore[assignment]
+    _kind: t.ClassVar[Kind] = Kind.SHARED_MEMORY
+    __hash__: t.ClassVar[None]  # type: ignore[assignment]
 
     @classmethod
     def from_bytes(cls, data: Buffer, *, backend: str | Backend | None = None) -> IpcSharedMemory:
@@ -71,7 +68,7 @@ class IpcSharedMemory(Attachable):
     @classmethod
     def from_file(
         cls,
-        file: str | os.PathLike[str] | BinaryIO | BufferedIOBase | RawIOBase,
+        file: str | os.PathLike[str] | t.BinaryIO | BufferedIOBase | RawIOBase,
         *,
         backend: str | Backend | None = None,
     ) -> IpcSharedMemory:
@@ -149,7 +146,7 @@ def _size(length: int) -> int:
     return size
 
 
-def _left_in(file: Any) -> int:
+def _left_in(file: t.Any) -> int:
     """How much can be read; 0 if the file does not tell."""
     try:
         at: int = file.tell()
@@ -160,7 +157,7 @@ def _left_in(file: Any) -> int:
     return max(0, end - at)
 
 
-def _parts(file: Any, size: int) -> Iterator[memoryview]:
+def _parts(file: t.Any, size: int) -> Iterator[memoryview]:
     """The next `size` bytes of a file, in memory that is used again for each part."""
     memory = memoryview(bytearray(min(size, _CHUNK)))
     while size:

@@ -53,14 +53,20 @@ def _inspect_codec(point: Any) -> InstalledCodec:
     reason = None
     try:
         codec = codecs.checked(point.load(), point.name)
-        codec.bind(Any, _nothing, _nothing)
+        codec.bind(Any, _Nothing(), _Nothing())
     except Exception as error:
         reason = str(error) if isinstance(error, NotSupportedError) else repr(error)
     return InstalledCodec(point.name, *_origin(point), codec, reason)
 
 
-def _nothing(*_: object) -> Any:
-    raise EncodeError("this coder is only looked at")
+class _Nothing:
+    """The place of `attach` and `redeem` for a coder that is only looked at."""
+
+    def __call__(self, *_: object) -> Any:
+        raise EncodeError("this coder is only looked at")
+
+    def start_over(self) -> None:
+        pass
 
 
 def _origin(point: Any) -> tuple[str, str]:

@@ -12,8 +12,7 @@ from collections.abc import Callable, Sequence
 from ipc_core.codecs.buffers import TABLE
 from ipc_core.codecs.cpickle import PickleBuffer, Pickler, PicklingError, UnpicklingError, loads
 from ipc_core.codecs.framed import FIRST_BYTE, LEAST, join, split
-from ipc_core.messages.message import start_over
-from ipc_core.spi import Buffer, DecodeError, EncodeError
+from ipc_core.spi import Attach, Buffer, DecodeError, EncodeError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -41,29 +40,6 @@ _FRAME = (0x80, 0x95)
 """How a chunk begins that a pickler made of small objects."""
 
 
-def encode(obj: object) -> Buffer | Sequence[Buffer]:
-    try:
-        writer = _writers.pop()
-    except IndexError:
-        writer = _make_writer()
-    dump, forget, chunks, buffers = writer
-    try:
-        dump(obj)
-    except _GIVES_UP:
-        return _by_value(obj)
-    data = chunks.pop()
-    if chunks or buffers:
-        chunks.append(data)
-        if any(_mentions_main(chunk) for chunk in chunks):
-            return _by_value(obj)
-        return join(chunks, buffers) if buffers else chunks
-    forget()
-    _writers.append(writer)
-    if _BY_NAME not in data or data.find(_FROM_MAIN) < 0:
-        return data
-    return _by_value(obj)
-
-
 def decode(data: Buffer) -> Any:
     try:
         return loads(data)
@@ -87,19 +63,66 @@ class PickleCodec:
 
     name = "pickle"
     runs_code = True
-    encode = staticmethod(encode)
+
+    def bind(self, type: Any, attach: Attach, redeem: object) -> PickleCoder:
+        """The type is only for type checkers. Endpoints pickle by themselves."""
+        safe = os.environ.get(SAFE_VARIABLE, "0") not in ("", "0")
+        return (_SafeCoder if safe else PickleCoder)(attach)
+
+
+class PickleCoder:
+    """See spi.Coder. An object may be pickled up to three times, each time in another way."""
+
+    __slots__ = ("_attach",)
+
+    def __init__(self, attach: Attach) -> None:
+        self._attach = attach
+
     decode = staticmethod(decode)
 
-    def bind(self, type: Any, attach: object, redeem: object) -> PickleCodec:
-        """The type is only for type checkers. Endpoints pickle by themselves."""
-        return _SAFE if os.environ.get(SAFE_VARIABLE, "0") not in ("", "0") else self
+    def encode(self, obj: object) -> Buffer | Sequence[Buffer]:
+        try:
+            writer = _writers.pop()
+        except IndexError:
+            writer = _make_writer()
+        dump, forget, chunks, buffers = writer
+        try:
+            dump(obj)
+        except _GIVES_UP:
+            return self._by_value(obj)
+        data = chunks.pop()
+        if chunks or buffers:
+            chunks.append(data)
+            if any(_mentions_main(chunk) for chunk in chunks):
+                return self._by_value(obj)
+            return join(chunks, buffers) if buffers else chunks
+        forget()
+        _writers.append(writer)
+        if _BY_NAME not in data or data.find(_FROM_MAIN) < 0:
+            return data
+        return self._by_value(obj)
+
+    def _by_value(self, obj: object) -> Buffer | Sequence[Buffer]:
+        """Pickle with reductions of our own what C pickle alone cannot carry, or with dill's."""
+        from ipc_core.codecs.by_value import CPickler
+
+        self._attach.start_over()
+        chunks: list[bytes] = []
+        buffers: list[memoryview] = []
+        try:
+            CPickler(_Sink(chunks.append), PROTOCOL, buffer_callback=_beside(buffers)).dump(obj)
+        except _GIVES_UP:
+            self._attach.start_over()
+            return _by_dill(obj)
+        if buffers:
+            return join(chunks, buffers)
+        return chunks if len(chunks) > 1 else chunks[0]
 
 
-class _SafeCodec(PickleCodec):
+class _SafeCoder(PickleCoder):
+    __slots__ = ()
     decode = staticmethod(refuse)
 
-
-_SAFE = _SafeCodec()
 
 # The methods of a pickler that may be used again, and what it writes to: the chunks, of which large
 # bytes and strings are some of their own, not copied; and what goes beside the pickle. A pickler
@@ -145,26 +168,9 @@ def _mentions_main(chunk: bytes) -> bool:
     return (len(chunk) <= _OWN_BYTES or chunk[0] in _FRAME) and chunk.find(_FROM_MAIN) >= 0
 
 
-def _by_value(obj: object) -> Buffer | Sequence[Buffer]:
-    """Encode what C pickle alone cannot: with our reductions, and with dill's too."""
-    from ipc_core.codecs.by_value import CPickler
-
-    start_over()
-    chunks: list[bytes] = []
-    buffers: list[memoryview] = []
-    try:
-        CPickler(_Sink(chunks.append), PROTOCOL, buffer_callback=_beside(buffers)).dump(obj)
-    except _GIVES_UP:
-        return _by_dill(obj)
-    if buffers:
-        return join(chunks, buffers)
-    return chunks if len(chunks) > 1 else chunks[0]
-
-
 def _by_dill(obj: object) -> Buffer | Sequence[Buffer]:
     from ipc_core.codecs.dilled import DillPickler
 
-    start_over()
     stream = io.BytesIO()  # this pickler lends its chunks for a moment only
     buffers: list[memoryview] = []
     pickler = DillPickler(stream, PROTOCOL, _beside(buffers))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import enum
 from collections.abc import Callable, Iterable
 
-from ipc_core._typing import TypeVar
+import ipc_core._typing as t
 from ipc_core.spi.errors import NotSupportedError
 from ipc_core.spi.handles import (
     Attachment,
@@ -16,11 +16,6 @@ from ipc_core.spi.handles import (
     OsIpcSender,
     OsIpcSharedMemory,
 )
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from typing import Any, ClassVar
-
 
 SPI_VERSION = 1
 HOOK = "ipc_core_backend"
@@ -66,11 +61,11 @@ class Backend:
     this one, in a few words, for `ipc-core backends`.
     """
 
-    spi_version: ClassVar[int] = SPI_VERSION
-    name: ClassVar[str]
-    capabilities: ClassVar[Capability]
-    size_hints: ClassVar[tuple[int, ...]] = ()
-    remark: ClassVar[str | None] = None
+    spi_version: t.ClassVar[int] = SPI_VERSION
+    name: t.ClassVar[str]
+    capabilities: t.ClassVar[Capability]
+    size_hints: t.ClassVar[tuple[int, ...]] = ()
+    remark: t.ClassVar[str | None] = None
 
     def unavailable_reason(self) -> str | None:
         """Why this backend cannot work here, as a sentence; None when it can. Never raises."""
@@ -116,12 +111,12 @@ class Backend:
         return region
 
     def for_child(self, handle: Attachment) -> object:
-        """Something to pickle while multiprocessing starts a child, which `from_parent` there
-        turns into a second handle. This one stays as it is."""
+        """Return an inheritable handle: an object to pickle while multiprocessing starts a child,
+        which `from_parent` there turns into a second handle. This one stays as it is."""
         raise self._lacks("way into another process")
 
-    def from_parent(self, parcel: Any) -> Attachment:
-        """The handle for what `for_child` returned in the parent."""
+    def from_parent(self, inheritable: t.Any) -> Attachment:
+        """Return the handle for an inheritable one that `for_child` returned in the parent."""
         raise self._lacks("way into another process")
 
     def checkup(self) -> Iterable[Finding]:
@@ -132,7 +127,7 @@ class Backend:
         return NotSupportedError(f"the {self.name} backend has no {what}")
 
 
-_Hook = TypeVar("_Hook", bound=Callable[[], Backend])
+_Hook = t.TypeVar("_Hook", bound=Callable[[], Backend])
 
 
 def hookimpl(function: _Hook) -> _Hook:

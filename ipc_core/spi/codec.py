@@ -4,13 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ipc_core._typing import Protocol
+import ipc_core._typing as t
 from ipc_core.spi.handles import Buffer, Kind
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from typing import Any
-
 
 CODECS_GROUP = "ipc_core.codecs"
 
@@ -19,25 +14,25 @@ Reference = int | list[int]
 at least 0."""
 
 
-class Coder(Protocol):
+class Coder(t.Protocol):
     """A codec bound to one type. Used from any thread, also by a message inside a message."""
 
-    def encode(self, obj: Any) -> Buffer | Sequence[Buffer]:
+    def encode(self, obj: t.Any) -> Buffer | Sequence[Buffer]:
         """Turn an object into bytes; several buffers are one payload. They are only read, and not
         kept.
 
         Any exception but an IpcError and MemoryError becomes an EncodeError.
         """
 
-    def decode(self, data: Buffer) -> Any:
+    def decode(self, data: Buffer) -> t.Any:
         """Turn bytes into an object, which may keep views of `data`. Any exception but an
         IpcIOError and MemoryError becomes a DecodeError."""
 
 
-class Attach(Protocol):
+class Attach(t.Protocol):
     """Gives an endpoint or region a place in the message that is being encoded."""
 
-    def __call__(self, obj: object, declared: Sequence[Any] | None = None, /) -> Reference:
+    def __call__(self, obj: object, declared: Sequence[t.Any] | None = None, /) -> Reference:
         """Return what to write in its place.
 
         `declared` are the classes of endpoints that the codec's type has room for, such as
@@ -46,11 +41,14 @@ class Attach(Protocol):
         codec, ClosedError or MovedError for one that is gone.
         """
 
+    def start_over(self) -> None:
+        """Forget the objects attached so far, for a codec that begins its message again."""
 
-class Redeem(Protocol):
+
+class Redeem(t.Protocol):
     """Gives back the endpoint or region that a message being decoded refers to."""
 
-    def __call__(self, declared: Any, reference: Any, /) -> Any:
+    def __call__(self, declared: t.Any, reference: t.Any, /) -> t.Any:
         """Return it as an object of the declared class: `IpcSender[Reply]` is a sender with this
         codec, bound to Reply.
 
@@ -59,7 +57,7 @@ class Redeem(Protocol):
         """
 
 
-class Codec(Protocol):
+class Codec(t.Protocol):
     """How objects become bytes. Found by its name in the entry-point group `ipc_core.codecs`,
     where the reference leads to such an object.
 
@@ -71,7 +69,7 @@ class Codec(Protocol):
     name: str
     runs_code: bool
 
-    def bind(self, type: Any, attach: Attach, redeem: Redeem) -> Coder:
+    def bind(self, type: t.Any, attach: Attach, redeem: Redeem) -> Coder:
         """Return a coder for a type, typing.Any if the user gave none.
 
         The coder calls `attach(obj)` for each object that it meets and does not know, and writes
