@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from ipc_core.channels.shared_memory import IpcSharedMemory
     from ipc_core.channels.stream import IpcStream
 
-# What the first message does not need is imported on first use, so that children start quickly.
+# Names that the first message does not need are imported on first use: children start quickly.
 _LAZY = {
     "ChannelClosed": "channels.receiver_set",
     "IpcMessage": "channels.receiver_set",

@@ -2,8 +2,8 @@
 
     python tools/platforms.py
 
-reads the reports that tools/kit_report.py wrote into .cache/kit during `make test-all`. They have to be
-there for every row, and to be of one kit. Those of the hosted workflow, put beside them, make
+reads the reports that tools/kit_report.py wrote into .cache/kit during `make test-all`. They have
+to be there for every row, and to be of one kit. Those of the hosted workflow, put beside them, make
 further rows.
 """
 
@@ -63,7 +63,7 @@ def load(folder: Path) -> list[Row]:
     names = [*ROWS, *sorted(path.stem for path in folder.glob("hosted-*.json"))]
     rows = [Row(**json.loads((folder / f"{name}.json").read_text("utf-8"))) for name in names]
     if len({row.kit for row in rows}) > 1:
-        raise SystemExit("the reports are of different versions of the kit: run make test-all again")
+        raise SystemExit("the reports are of different kits: run make test-all again")
     return rows
 
 

@@ -44,14 +44,15 @@ def channel(
 ) -> tuple[IpcSender[t.Any], IpcReceiver[t.Any]]:
     """Make a channel for objects; return its sender and its receiver.
 
-    `type` tells the type checker what travels. With the default codec, pickle, nothing is checked
-    at run time; with `codec="msgspec"` what arrives is checked against it. For a union, annotate:
+    `type` is the type of the messages, for the type checker. With the default codec, pickle,
+    nothing is checked at run time; with `codec="msgspec"` each arriving message is. For a union,
+    annotate:
     `pair: tuple[IpcSender[A | B], IpcReceiver[A | B]] = channel()`. `max_message` is the largest
     payload in bytes: more is refused where it is sent, and, before it is decoded, where it is
     received. Codec, type and limit travel with an end that is sent in a message.
 
     Raises NoBackendError when no backend can be used, NotSupportedError for a codec that is not
-    installed, and what the codec raises for a type that it cannot carry.
+    installed, and the codec's own error for a type that it cannot carry.
     """
     format = format_for(type, codec, max_message)
     found = choice.backend(backend)

@@ -29,14 +29,14 @@ T_co = t.TypeVar("T_co", covariant=True)
 
 
 class _Movable(Attachable):
-    """The owner of a receiver's handle. Sending it in a message moves it, with what is queued."""
+    """The owner of a receiver's handle. Sending it in a message moves it, with its queue."""
 
     __slots__ = ()
     _kind: t.ClassVar[Kind] = Kind.RECEIVER
 
     def _unpack(self, payload: Payload, attachments: Sequence[Attachment]) -> t.Any:
-        """Turn what a handle received into what the user receives; also for a receiver that was
-        moved to where it is received."""
+        """Turn a handle's message into the user's; also for a receiver that was moved into a set,
+        a router or a stream."""
         raise NotImplementedError
 
     def _sent(self) -> None:
@@ -47,7 +47,7 @@ class _Movable(Attachable):
 
 
 class _ReceiverEnd(_Movable, t.Generic[T_co]):
-    """What both kinds of receiver share. Each message goes to exactly one caller."""
+    """Common base of both kinds of receiver. Each message goes to exactly one caller."""
 
     __slots__ = ("_owed",)
 
@@ -74,18 +74,18 @@ class _ReceiverEnd(_Movable, t.Generic[T_co]):
         return message
 
     def try_recv(self) -> T_co:
-        """Return a message that has already arrived. Raises Empty if there is none, and what
-        `recv` raises."""
+        """Return a message that has already arrived. Raises Empty if there is none, else
+        the same as `recv`."""
         return self._recv(0)
 
     def try_recv_timeout(self, seconds: float) -> T_co:
-        """Wait at most `seconds`. Raises Empty if nothing arrived, and what `recv` raises."""
+        """Wait at most `seconds`. Raises Empty if nothing arrived, else the same as `recv`."""
         return self._recv(check_timeout(seconds))
 
     def recv_many(self, max: int, timeout: float | None = None) -> list[T_co]:
         """Wait like `recv` for one message, then take up to `max` that have already arrived.
 
-        Raises Empty if nothing arrived within `timeout` seconds, and what `recv` raises. An error
+        Raises Empty if nothing arrived within `timeout` seconds, else the same as `recv`. An error
         after the first message is raised by the next receive, here or in `recv`.
         """
         if max < 1:
@@ -102,7 +102,7 @@ class _ReceiverEnd(_Movable, t.Generic[T_co]):
         return messages
 
     def fileno(self) -> int | None:
-        """A descriptor that polls readable when a message waits; None where there is none."""
+        """Return a descriptor that polls readable when a message waits, or None."""
         fileno: int | None = self._handle.fileno()
         return fileno
 
@@ -124,7 +124,7 @@ class _ReceiverEnd(_Movable, t.Generic[T_co]):
 
 
 class IpcReceiver(_ReceiverEnd[T_co], ObjectEnd):
-    """Receives objects. Sending a receiver in a message moves it, with what is queued."""
+    """Receives objects. Sending a receiver in a message moves it, with its queue."""
 
     __slots__ = ("_format",)
 
@@ -132,7 +132,7 @@ class IpcReceiver(_ReceiverEnd[T_co], ObjectEnd):
         return decode(self._format, self._backend, payload, attachments)
 
     def to_opaque(self) -> OpaqueIpcReceiver:
-        """Forget what it receives; this receiver is moved."""
+        """Return this receiver without its type, which is kept for `to`; this object is moved."""
         handle = self._retire(MovedError, "was made opaque")
         return OpaqueIpcReceiver(handle, self._backend, self._format)
 
@@ -150,14 +150,14 @@ class IpcBytesReceiver(_ReceiverEnd[bytes], BytesEnd):
         return payload if type(payload) is bytes else copied(payload)
 
     def to_opaque(self) -> OpaqueIpcReceiver:
-        """Forget what it receives; this receiver is moved."""
+        """Return this receiver without its type, which is kept for `to`; this object is moved."""
         format = format_for(max_message=self._max_message)
         handle = self._retire(MovedError, "was made opaque")
         return OpaqueIpcReceiver(handle, self._backend, format)
 
 
 class OpaqueIpcReceiver(ObjectEnd, _Movable):
-    """A receiver of whatever: it can be kept, sent on and added to a set."""
+    """A receiver of any type: it can be kept, sent on and added to a set."""
 
     __slots__ = ("_format",)
 

@@ -17,13 +17,13 @@ T_contra = t.TypeVar("T_contra", contravariant=True)
 
 
 class _SenderEnd(Attachable):
-    """What both kinds of sender share. Safe to use from any thread."""
+    """Common base of both kinds of sender. Safe to use from any thread."""
 
     __slots__ = ()
     _kind: t.ClassVar[Kind] = Kind.SENDER
 
     def clone(self) -> t.Self:
-        """Another sender for the same channel; the receiver waits for both to go."""
+        """Return another sender for the same channel; the receiver waits for both to go."""
         return self._like(self._handle.clone())
 
     def wait_closed(self, timeout: float | None = None) -> bool:
@@ -95,7 +95,7 @@ class IpcSender(ObjectEnd, _SenderEnd, t.Generic[T_contra]):
             owner._sent()
 
     def to_opaque(self) -> OpaqueIpcSender:
-        """Forget what it sends; this sender is moved."""
+        """Return this sender without its type, which is kept for `to`; this object is moved."""
         handle = self._retire(MovedError, "was made opaque")
         return OpaqueIpcSender(handle, self._backend, self._format)
 
@@ -125,13 +125,13 @@ class IpcBytesSender(BytesEnd, _SenderEnd):
         self._handle.send(data)
 
     def to_opaque(self) -> OpaqueIpcSender:
-        """Forget what it sends; this sender is moved."""
+        """Return this sender without its type, which is kept for `to`; this object is moved."""
         format = format_for(max_message=self._max_message)
         return OpaqueIpcSender(self._retire(MovedError, "was made opaque"), self._backend, format)
 
 
 class OpaqueIpcSender(ObjectEnd, _SenderEnd):
-    """A sender of whatever: it can be kept, cloned and sent on, but not used before `to`."""
+    """A sender of any type: it can be kept, cloned and sent on, but sends nothing before `to`."""
 
     __slots__ = ("_format",)
 

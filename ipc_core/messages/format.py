@@ -38,7 +38,7 @@ class Format:
             self.encode, self.decode = tags.tagged(codec.name, coder)
 
     def limited(self, max_message: int | None) -> Format:
-        """The same with this limit. Cheap, as a peer chooses the limits of the ends it sends."""
+        """Return the same with this limit. Cheap: a peer chooses the limits of ends it sends."""
         if max_message is None:
             return self
         made = Format.__new__(Format)
@@ -47,7 +47,7 @@ class Format:
         return made
 
     def misread(self, payload: Payload, error: Exception) -> str:
-        """Why a message did not decode; that another codec wrote it, where that can be seen."""
+        """Return why a message did not decode; that another codec wrote it, where that shows."""
         mine = self.codec.name
         if isinstance(payload, Buffers) and tags.writer(payload) not in (None, mine):
             return tags.disagreement(payload, mine)
@@ -132,7 +132,7 @@ class ObjectEnd(Attachable):
         return () if self._format is DEFAULT else (self._format,)
 
     def _format_to(self, type: t.Any) -> Format:
-        """The format of an end that is made to carry `type`, or what it carries if that is None.
+        """Return the format of an end that is made to carry `type`; its present one for None.
 
         Raises TypeError if that is known to be another type.
         """
@@ -174,7 +174,7 @@ def _limit(obj: Attachable) -> int | None:
 
 
 def _fits(obj: Attachable, format: Format | None, declared: t.Any) -> bool:
-    """Whether an object is what a type declares; what either leaves open fits everything."""
+    """Return whether a type declares an object. A format left open, on either side, fits all."""
     from typing import Any, get_args, get_origin
 
     if not isinstance(obj, get_origin(declared) or declared):
@@ -184,7 +184,7 @@ def _fits(obj: Attachable, format: Format | None, declared: t.Any) -> bool:
 
 
 def _parsed(reference: t.Any) -> tuple[int, int | None]:
-    """The slot and the limit that a message gives in the place of an endpoint or region."""
+    """Return the slot and the limit in a message's reference to an endpoint or region."""
     slot, limit = (
         reference if type(reference) is list and len(reference) == 2 else (reference, None)
     )
@@ -197,7 +197,7 @@ def _parsed(reference: t.Any) -> tuple[int, int | None]:
 
 
 def checked_limit(max_message: t.Any) -> int | None:
-    """Return it. Raises ValueError for what is not a number of bytes, at least 1, or None."""
+    """Return it. Raises ValueError for anything but a number of bytes, at least 1, or None."""
     if max_message is not None and (type(max_message) is not int or max_message < 1):
         raise ValueError(
             f"max_message must be a number of bytes, at least 1, or None, not {max_message!r}"
@@ -215,7 +215,7 @@ def format_for(
     """Return the format of a codec, found by its name, for a type.
 
     Raises ValueError for a limit below 1, NotSupportedError for a codec that is not installed, and
-    what the codec raises for a type that it cannot carry.
+    the codec's own error for a type that it cannot carry.
     """
     limit = checked_limit(max_message)
     if codec in (None, codecs.default_codec.name):

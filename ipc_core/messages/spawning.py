@@ -1,7 +1,7 @@
 """Endpoints and regions among the arguments of a multiprocessing.Process.
 
 While multiprocessing starts a child by spawn or forkserver it pickles the arguments and can hand
-over descriptors. The child gets copies; what the parent has stays as it is, as with fork.
+over descriptors. The child gets copies; the parent's own stay as they are, as with fork.
 """
 
 from __future__ import annotations

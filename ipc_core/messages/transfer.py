@@ -78,7 +78,7 @@ def start_over() -> None:
 
 
 def is_encoding() -> bool:
-    """Whether a message is being encoded in this thread."""
+    """Return whether a message is being encoded in this thread."""
     return thread.calls.encoding is not None
 
 

@@ -18,10 +18,10 @@ _process_default: str | None = None
 
 
 def backend(choice: str | Backend | None = None) -> Backend:
-    """Return the backend to use: `choice`, else what `use_backend`, `set_default_backend`,
-    IPC_CORE_BACKEND, the platform, or the only installation says, in this order.
+    """Return the backend to use: `choice`, else the one named by `use_backend`,
+    `set_default_backend` or IPC_CORE_BACKEND, else the platform's, else the only one installed.
 
-    Raises NoBackendError, saying what to install, when there is none that works.
+    Raises NoBackendError, naming the package to install, when there is none that works.
     """
     if isinstance(choice, Backend):
         return choice
@@ -56,7 +56,7 @@ def chosen(choice: str | None = None) -> tuple[str, str]:
 
 
 def platform_backend() -> str:
-    """The name of the backend made for this platform."""
+    """Return the name of the backend made for this platform."""
     if sys.platform == "darwin":
         return "macos"
     if sys.platform == "win32":
@@ -86,7 +86,7 @@ class use_backend:  # noqa: N801  a name for the word after `with`
 
 
 def set_default_backend(name: str | None) -> None:
-    """Use a backend for the rest of the process, or with None what the environment says.
+    """Use a backend for the rest of the process; None goes back to the environment's choice.
 
     Raises NoBackendError if it cannot be used.
     """
@@ -97,7 +97,7 @@ def set_default_backend(name: str | None) -> None:
 
 
 def server_name(found: Backend, kind: str, address: str) -> str:
-    """The public name of a server: backend, kind and the backend's own address."""
+    """Return the public name of a server: backend, kind and the backend's own address."""
     return f"{found.name}+{kind}:{address}"
 
 

@@ -1,8 +1,8 @@
 """The entry points of backends and codecs, read on two routes that agree.
 
-Starting a child must be quick, and `importlib.metadata` costs several times what Python itself
-does. So one backend is looked up by scanning `entry_points.txt` files; everything that lists or
-explains goes through importlib.metadata and pluggy (`plugins`).
+Starting a child must be quick, and `importlib.metadata` costs several times as much as Python
+itself. So one backend is looked up by scanning `entry_points.txt` files; everything that lists or
+explains goes through importlib.metadata and pluggy (`ipc_core.cli.installed`).
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _references: dict[tuple[str, str], str] = {}
 
 
 def entry(name: str, group: str = BACKENDS_GROUP) -> str | None:
-    """The object reference, `module` or `module:attribute`, registered under `name`."""
+    """Return the object reference, `module` or `module:attribute`, registered under `name`."""
     key = group, name
     reference = _references.get(key) or _find(name, group)
     if reference:
@@ -50,12 +50,12 @@ def _scan(name: str, group: str) -> str | None:
 
 
 def names(group: str = BACKENDS_GROUP) -> list[str]:
-    """Every registered name."""
+    """Return every registered name."""
     return sorted({point.name for point in points(group)})
 
 
 def resolve(reference: str) -> t.Any:
-    """Import what an object reference says."""
+    """Import the object that a reference names."""
     module, _, attributes = reference.partition(":")
     found: t.Any = importlib.import_module(module)
     for attribute in attributes.split(".") if attributes else ():
@@ -80,7 +80,7 @@ def load(name: str) -> Backend:
 
 
 def checked(found: object, name: str) -> Backend:
-    """Return what a plugin's hook returned. Raises NoBackendError if it is not a backend."""
+    """Return the result of a plugin's hook. Raises NoBackendError if it is not a backend."""
     version = getattr(found, "spi_version", None)
     if version != SPI_VERSION:
         raise NoBackendError(f"it speaks SPI version {version}, this ipc-core speaks {SPI_VERSION}")
@@ -92,7 +92,7 @@ def checked(found: object, name: str) -> Backend:
 
 
 def _entry_point_files(folder: str, likely: str) -> Iterator[str]:
-    """The texts of a folder, first those of distributions whose name has the `likely` word."""
+    """Yield the texts of a folder, first those of distributions named with the `likely` word."""
     try:
         with os.scandir(folder) as entries:
             paths = [e.path for e in entries if e.name.endswith(".dist-info")]
@@ -108,7 +108,7 @@ def _entry_point_files(folder: str, likely: str) -> Iterator[str]:
 
 
 def points(group: str = BACKENDS_GROUP) -> t.Any:
-    """Every entry point of a group."""
+    """Return every entry point of a group."""
     if sys.version_info >= (3, 12):
         from importlib import metadata
     else:

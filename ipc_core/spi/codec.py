@@ -10,8 +10,8 @@ from ipc_core.spi.handles import Buffer, Kind
 CODECS_GROUP = "ipc_core.codecs"
 
 Reference = int | list[int]
-"""What a codec writes in the place of an endpoint or region: a number, or a list of numbers, each
-at least 0."""
+"""The stand-in of an endpoint or region in a message: a number, or a list of numbers, each at
+least 0."""
 
 
 class Coder(t.Protocol):
@@ -33,7 +33,7 @@ class Attach(t.Protocol):
     """Gives an endpoint or region a place in the message that is being encoded."""
 
     def __call__(self, obj: object, declared: Sequence[t.Any] | None = None, /) -> Reference:
-        """Return what to write in its place.
+        """Return the reference to write in its place.
 
         `declared` are the classes of endpoints that the codec's type has room for, such as
         `IpcSender[Reply]`; None if there is no telling. Raises TypeError for an object that is no
@@ -61,8 +61,8 @@ class Codec(t.Protocol):
     """How objects become bytes. Found by its name in the entry-point group `ipc_core.codecs`,
     where the reference leads to such an object.
 
-    `name` is an identifier of ASCII letters, at most 63. `runs_code` says whether what a peer
-    sends decides which code runs, as with pickle; payloads for other codecs are copied out of
+    `name` is an identifier of ASCII letters, at most 63. `runs_code` says whether a peer's
+    message decides which code runs, as with pickle; payloads for other codecs are copied out of
     memory that the peer can still write.
     """
 
@@ -73,14 +73,14 @@ class Codec(t.Protocol):
         """Return a coder for a type, typing.Any if the user gave none.
 
         The coder calls `attach(obj)` for each object that it meets and does not know, and writes
-        what that returns in its place; a receiver's coder gives it to `redeem`. Raises TypeError
-        for a type that the codec cannot carry, and NotSupportedError, with what to install, if it
-        cannot work here.
+        the returned reference in its place; the receiver gives it to `redeem`. Raises TypeError
+        for a type that the codec cannot carry, and NotSupportedError, naming the package to
+        install, if it cannot work here.
         """
 
 
 def is_attachable(declared: object) -> bool:
-    """Whether a declared type is a class of endpoints or regions, such as `IpcSender[Reply]`."""
+    """Return whether a type is a class of endpoints or regions, such as `IpcSender[Reply]`."""
     from typing import get_origin
 
     kind = get_origin(declared) or declared

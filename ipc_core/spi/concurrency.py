@@ -1,7 +1,7 @@
 """Threads, and the repairs that a forked child needs.
 
 Only the thread that forked exists in the child. A lock that another thread held is held for ever,
-and what the parent has to itself, such as a write position, is there twice.
+and state of which there must be one, such as a write position, is there twice.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import sys
 import threading
-from _weakrefset import WeakSet  # what weakref offers, without the rest of that module
+from _weakrefset import WeakSet  # as in weakref, without the rest of that module
 
 import ipc_core._typing as t
 

@@ -88,11 +88,11 @@ class PeerMemory(t.Protocol):
         """
 
     def map(self) -> memoryview:
-        """The payload without a copy, writable, and what is written is seen here only.
+        """Return the payload without a copy, writable; changes are seen here only.
 
         The view is valid as long as it lives, whatever the sender does, but a dishonest sender
-        can change what was not yet written here. Where that cannot be had it is a copy. Raises
-        what `read` raises, and MemoryError or IpcIOError when the system refuses.
+        can change every part not yet written here. Where that cannot be had it is a copy. Raises
+        the same as `read`, and MemoryError or IpcIOError when the system refuses.
         """
 
 
@@ -118,11 +118,11 @@ class OsIpcReceiver(t.Protocol):
 
     def when_ready(self, callback: Callable[[], object]) -> Callable[[], object]:
         """Have `callback()` called once, in any thread, when `recv(0)` may not raise Empty; it may
-        be called before this returns. Return what takes it back. Only needed where `fileno`
+        be called before this returns. Return a function that cancels it. Only needed where `fileno`
         returns None."""
 
     def close(self) -> None:
-        """Release the handle and drop what is unread. Closing twice does nothing."""
+        """Release the handle and drop unread messages. Closing twice does nothing."""
 
 
 class OsIpcReceiverSet(t.Protocol):
@@ -183,7 +183,7 @@ class OsIpcSharedMemory(t.Protocol):
     def __len__(self) -> int: ...
 
     def clone(self) -> t.Self:
-        """Another handle on the same memory."""
+        """Return another handle on the same memory."""
 
     def close(self) -> None:
         """Release this handle; the memory lives until the last handle and view are gone."""
