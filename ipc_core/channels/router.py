@@ -8,7 +8,8 @@ import weakref
 from collections.abc import Callable
 from queue import Queue
 
-from ipc_core.channels.receiver_set import ChannelClosed, IpcReceiverSet
+from ipc_core.channels.receiver_set import IpcReceiverSet
+from ipc_core.channels.selection import ChannelClosed
 from ipc_core.spi.concurrency import THREADS, BriefLock, mend_after_fork
 from ipc_core.spi.deadlines import check_timeout
 from ipc_core.spi.errors import ClosedError, Disconnected, IpcError, NotSupportedError
@@ -19,7 +20,8 @@ if TYPE_CHECKING:
 
     from typing_extensions import Self
 
-    from ipc_core.channels.receiver_set import AnyReceiver, IpcSelectionResult
+    from ipc_core.channels.receiver_set import AnyReceiver
+    from ipc_core.channels.selection import IpcSelectionResult
 
 _EXIT_SECONDS = 0.5
 _STEP = 64
