@@ -1,4 +1,4 @@
-"""Receiving under async: one stream for asyncio and trio, without helper threads."""
+"""Receivers under async: one stream for asyncio and trio, without helper threads."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ if TYPE_CHECKING:
 T_co = TypeVar("T_co", covariant=True)
 
 _TURN = 64
-"""After so many messages that were there already, other tasks get their turn."""
+"""The most messages returned without a wait before other tasks get their turn."""
 
 
 class IpcStream(Generic[T_co]):
     """An async iterator over the messages of a receiver, which it owns.
 
     A message is taken in the same step in which it is returned, so cancelling an `await` at any
-    point loses none. It ends when the channel is disconnected, and stays ended. A message that
-    does not decode raises DecodeError; the next one follows.
+    point loses none. The iteration ends when the channel is disconnected, and stays ended. A
+    message that does not decode raises DecodeError, and the next one can be received after it.
     """
 
     def __init__(self, receiver: _ReceiverEnd[T_co]) -> None:
@@ -46,7 +46,7 @@ class IpcStream(Generic[T_co]):
             raise StopAsyncIteration from None
 
     async def recv(self) -> T_co:
-        """Wait for a message. Raises what `IpcReceiver.recv` raises."""
+        """Wait for a message. Raises the same errors as `IpcReceiver.recv`."""
         self._in_turn += 1
         if self._in_turn >= _TURN:
             await lowlevel.checkpoint()
@@ -60,6 +60,7 @@ class IpcStream(Generic[T_co]):
                 await self._ready()
 
     async def _ready(self) -> None:
+        """Wait until the receiver may have a message."""
         descriptor = self._receiver.fileno()
         if descriptor is not None:
             await anyio.wait_readable(descriptor)
@@ -88,7 +89,7 @@ class IpcStream(Generic[T_co]):
 
 
 def _waker() -> Callable[[Callable[[], object]], Any]:
-    """How to have the running event loop call something, from any thread."""
+    """Return a function that, in any thread, has the running event loop call its argument."""
     token: Any = lowlevel.current_token().native_token
     wake: Any = getattr(token, "call_soon_threadsafe", None) or token.run_sync_soon
     return wake  # type: ignore[no-any-return]
