@@ -14,7 +14,7 @@ _PLAIN = (str, bytes, int, float, bool, type(None))
 _OWN = types.FunctionType, types.CellType
 
 
-def place(path: Sequence[object]) -> str:
+def describe_path(path: Sequence[object]) -> str:
     """Describe the way to the last of these objects, each pickled as a part of the one before:
     like `message['jobs'][3].lock`. Never raises, and runs no code of the objects."""
     try:

@@ -29,26 +29,26 @@ def tagged(name: str, coder: Coder) -> tuple[Encode, Decode]:
     """The two directions of a coder, for messages that begin with a codec's name."""
     tag = FIRST_BYTE + name.encode("ascii") + _END
     size = len(tag)
-    write, read = coder.encode, coder.decode
+    encode, decode = coder.encode, coder.decode
 
-    def encode(obj: Any) -> Buffer | Sequence[Buffer]:
-        data = write(obj)
+    def encode_tagged(obj: Any) -> Buffer | Sequence[Buffer]:
+        data = encode(obj)
         if type(data) is bytes:
             return tag + data if len(data) <= _COPIED else (tag, data)
         return (tag, data) if isinstance(data, (bytes, bytearray, memoryview)) else (tag, *data)
 
-    def decode(data: Buffer) -> Any:
+    def decode_tagged(data: Buffer) -> Any:
         if type(data) is bytes and len(data) <= _COPIED:
             rest = data.removeprefix(tag)
             if rest is not data:
-                return read(rest)
+                return decode(rest)
         else:
             view = memoryview(data)
             if view[:size] == tag:
-                return read(view[size:])
+                return decode(view[size:])
         raise DecodeError(disagreement(data, name))
 
-    return encode, decode
+    return encode_tagged, decode_tagged
 
 
 def disagreement(data: Buffer, mine: str) -> str:

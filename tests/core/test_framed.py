@@ -64,19 +64,19 @@ COPIES = {"bytes": 1, "bytearray": 1, "array": 1}
 @pytest.mark.parametrize("kind", LARGE_ONES)
 def test_encoding_copies_nothing(kind: str) -> None:
     obj = {"large": LARGE_ONES[kind](), "small": bytes(1000)}
-    pickled.encode(obj)
+    pickled.pickle_object(obj)
     with allocating_at_most(MIB):
-        parts = pickled.encode(obj)
+        parts = pickled.pickle_object(obj)
     assert isinstance(parts, list)
     assert sum(map(len, parts)) >= LARGE
 
 
 @pytest.mark.parametrize("kind", LARGE_ONES)
 def test_decoding_copies_what_owns_its_memory(kind: str) -> None:
-    payload = joined(pickled.encode([LARGE_ONES[kind]()]))
-    pickled.decode(joined(pickled.encode([1])))
+    payload = joined(pickled.pickle_object([LARGE_ONES[kind]()]))
+    pickled.unpickle(joined(pickled.pickle_object([1])))
     with allocating_at_most(COPIES.get(kind, 0) * LARGE + MIB):
-        (received,) = pickled.decode(payload)
+        (received,) = pickled.unpickle(payload)
     if kind not in COPIES:
         view = received.memory if kind == "region" else received
         payload[:] = b"x" * len(payload)
@@ -86,20 +86,20 @@ def test_decoding_copies_what_owns_its_memory(kind: str) -> None:
 def test_a_numpy_array_is_the_payload() -> None:
     np = pytest.importorskip("numpy")
     sent = np.arange(LARGE // 8)
-    parts = pickled.encode({"a": sent, "b": sent.T})
+    parts = pickled.pickle_object({"a": sent, "b": sent.T})
     assert isinstance(parts, list)
     assert any(np.shares_memory(np.frombuffer(part, "u1"), sent) for part in parts if len(part) > 8)
     payload = joined(parts)
     with allocating_at_most(MIB):
-        received = pickled.decode(payload)["a"]
+        received = pickled.unpickle(payload)["a"]
     assert np.shares_memory(np.frombuffer(payload, "u1"), received)
     assert np.array_equal(received, sent)
 
 
 def test_a_payload_of_bytes_is_not_written_to() -> None:
-    payload = bytes(joined(pickled.encode(memoryview(bytearray(LARGE)))))
+    payload = bytes(joined(pickled.pickle_object(memoryview(bytearray(LARGE)))))
     before = bytes(bytearray(payload))
-    received = pickled.decode(payload)
+    received = pickled.unpickle(payload)
     received[:] = b"x" * LARGE
     assert payload == before
 
@@ -109,7 +109,7 @@ def test_a_payload_of_bytes_is_not_written_to() -> None:
 )
 def test_buffers_are_aligned(sizes: list[int]) -> None:
     regions = [Region(bytearray([number]) * size) for number, size in enumerate(sizes, 1)]
-    payload = joined(pickled.encode(regions))
+    payload = joined(pickled.pickle_object(regions))
     _, buffers = framed.split(payload)
     assert [bytes(buffer) for buffer in buffers] == [bytes(r.memory) for r in regions]
     starts = [payload.find(bytes(buffer)) for buffer in buffers]
