@@ -96,7 +96,7 @@ class PickleCodec:
     encode = staticmethod(pickle_object)
     decode = staticmethod(unpickle)
 
-    def bind(self, type: Any, attach: object, redeem: object) -> PickleCodec:
+    def bind(self, type: Any, register: object, claim: object) -> PickleCodec:
         """Return this codec, or one that refuses to decode where IPC_CORE_SAFE is set.
 
         The type is only for type checkers. Endpoints pickle by themselves, as their slots.
