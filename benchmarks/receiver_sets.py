@@ -10,8 +10,7 @@ from multiprocessing.connection import Connection, wait
 
 from interleave import Work, main
 
-from ipc_core import ChannelClosed, IpcReceiverSet, MessageReceived
-from ipc_core.channels import channel
+from ipc_core import ChannelClosed, IpcReceiverSet, MessageReceived, channel
 
 # How many channels have a message, of how many.
 ACTIVE = [

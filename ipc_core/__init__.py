@@ -31,28 +31,28 @@ from ipc_core.spi.errors import (
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from ipc_core.channels.receiver_set import (
+    from ipc_core.channels.receiver_set import IpcReceiverSet
+    from ipc_core.channels.router import ROUTER, Router
+    from ipc_core.channels.selection import (
         ChannelClosed,
         IpcMessage,
-        IpcReceiverSet,
         IpcSelectionResult,
         MessageReceived,
     )
-    from ipc_core.channels.router import ROUTER, Router
     from ipc_core.channels.server import IpcOneShotServer
     from ipc_core.channels.shared_memory import IpcSharedMemory
     from ipc_core.channels.stream import IpcStream
 
 # Names that the first message does not need are imported on first use: children start quickly.
 _LAZY = {
-    "ChannelClosed": "channels.receiver_set",
-    "IpcMessage": "channels.receiver_set",
+    "ChannelClosed": "channels.selection",
+    "IpcMessage": "channels.selection",
     "IpcOneShotServer": "channels.server",
     "IpcReceiverSet": "channels.receiver_set",
     "IpcStream": "channels.stream",
-    "IpcSelectionResult": "channels.receiver_set",
+    "IpcSelectionResult": "channels.selection",
     "IpcSharedMemory": "channels.shared_memory",
-    "MessageReceived": "channels.receiver_set",
+    "MessageReceived": "channels.selection",
     "ROUTER": "channels.router",
     "Router": "channels.router",
 }

@@ -1,4 +1,4 @@
-"""A name at which one other process connects, once: how a parent meets its child."""
+"""A server for one client: a name at which one other process, such as a child, connects."""
 
 from __future__ import annotations
 
@@ -23,12 +23,13 @@ else:
 T = t.TypeVar("T")
 
 _CHILD_CHECK_SECONDS = 0.05
+"""The time between two looks at a child that is to connect."""
 
 
 class IpcOneShotServer(t.Generic[T]):
-    """Waits for the one client that calls `IpcSender.connect(name)`.
+    """A server for the one client that calls `IpcSender.connect(name)`.
 
-    Only processes of the same user can reach the name, and it cannot be guessed. It stops
+    Only processes of the same user can reach the name, and it cannot be guessed. The name stops
     working as soon as one client has connected.
     """
 
@@ -78,14 +79,14 @@ class IpcOneShotServer(t.Generic[T]):
 
         `type`, `codec` and `max_message` are as in `channel`, and the client connects with the
         same. Raises IpcIOError when the system refuses, NoBackendError when no backend can be
-        used, and for the codec what `channel` raises.
+        used, and for the codec the same errors as `channel`.
         """
         server = cls(type, codec=codec, max_message=max_message, backend=backend)
         return server, server.name
 
     @property
     def name(self) -> str:
-        """What the client passes to `IpcSender.connect`."""
+        """The text that the client passes to `IpcSender.connect`."""
         return self._name
 
     def accept(
@@ -96,13 +97,13 @@ class IpcOneShotServer(t.Generic[T]):
     ) -> tuple[IpcReceiver[T], T]:
         """Wait for the client's first message; return the channel's receiver and that message.
 
-        `child` is the process that is to connect, from subprocess or multiprocessing: when it has
-        ended there is nothing more to wait for.
+        `child` is the process that is to connect, from subprocess or multiprocessing: the wait ends
+        when it has ended.
 
         Raises Empty if the message has not come within `timeout` seconds (accept may be called
         again), Disconnected if the client left without sending, or the child ended without
-        connecting, DecodeError if the message does not decode. Once a client was accepted the
-        server is used up: MovedError.
+        connecting, DecodeError if the message does not decode, MovedError once a client was
+        accepted.
         """
         receiver, payload, attachments = self._first_message(check_timeout(timeout), child)
         self._handle = Gone(MovedError, "this server has accepted its one client")
@@ -114,11 +115,12 @@ class IpcOneShotServer(t.Generic[T]):
             raise
 
     def _first_message(self, timeout: float | None, child: t.Any) -> t.Any:
+        """Return the receiver, the payload and the attachments. See `accept`."""
         if child is None:
             return self._handle.accept(timeout)
         deadline = math.inf if timeout is None else time.monotonic() + timeout
         while True:
-            ending = _ending(child)  # before the look: what it sent before it ended is there
+            ending = _ending(child)  # asked first: once it ended, all it sent is there
             left = 0 if ending else max(0, deadline - time.monotonic())
             try:
                 return self._handle.accept(min(left, _CHILD_CHECK_SECONDS))
@@ -145,7 +147,10 @@ class IpcOneShotServer(t.Generic[T]):
 
 
 def _ending(child: t.Any) -> str | None:
-    """How a child process ended, as the rest of a sentence about it; None while it runs."""
+    """Describe the end of a child process, as the rest of a sentence about it.
+
+    Returns None while it runs.
+    """
     status = child.poll() if hasattr(child, "poll") else child.exitcode
     if status is None:
         return None

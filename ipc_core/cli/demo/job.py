@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 from hashlib import sha256
 from itertools import count
 
-from ipc_core.channels.receiver_set import IpcReceiverSet, IpcSelectionResult, MessageReceived
+from ipc_core.channels.receiver_set import IpcReceiverSet
+from ipc_core.channels.selection import IpcSelectionResult, MessageReceived
 from ipc_core.cli.demo.files import FileToHash, Unreadable, load
 from ipc_core.cli.demo.pool import DemoError, Sent, Worker, ending
 from ipc_core.spi.errors import BrokenChannelError

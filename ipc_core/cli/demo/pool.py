@@ -28,7 +28,7 @@ NEEDED = Capability.CROSS_PROCESS | Capability.SHARED_MEMORY
 
 # Started like this, `-m` finds this very package, and no file of the user's folder can take the
 # place of a module.
-_IMPORT_ROOT = Path(__file__).parents[2]
+_IMPORT_ROOT = Path(__file__).parents[3]
 
 
 class DemoError(Exception):
