@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from ipc_backend_unix.descriptors import close_fds
-from ipc_backend_unix.frame import MOST_ATTACHMENTS, Entry, Frame
+from ipc_backend_unix.wire import MOST_ATTACHMENTS, Entry, Frame
 from ipc_core.spi import Attachment, DecodeError, ForeignHandleError, IpcError, Kind
 
 TYPE_CHECKING = False

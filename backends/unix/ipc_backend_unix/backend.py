@@ -6,15 +6,15 @@ import os
 from collections.abc import Iterable, Iterator
 
 from ipc_backend_unix.channel import make_channel
-from ipc_backend_unix.send_line import LARGEST_PACKET, SMALL
-from ipc_backend_unix.shared_memory import UnixSharedMemory, fill_region, make_region
+from ipc_backend_unix.memory import UnixSharedMemory, fill_region, make_region
+from ipc_backend_unix.writer import LARGEST_PACKET, SMALL
 from ipc_core.spi import Attachment, Backend, Buffer, Capability, Finding, NotSupportedError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, ClassVar
 
-    from ipc_backend_unix.one_shot_server import UnixOneShotServer
+    from ipc_backend_unix.listener import UnixOneShotServer
     from ipc_backend_unix.receiver import UnixReceiver
     from ipc_backend_unix.receiver_set import UnixReceiverSet
     from ipc_backend_unix.sender import UnixSender
@@ -52,12 +52,12 @@ class UnixBackend(Backend):
         return UnixReceiverSet()
 
     def one_shot_server(self) -> UnixOneShotServer:
-        from ipc_backend_unix.one_shot_server import UnixOneShotServer
+        from ipc_backend_unix.listener import UnixOneShotServer
 
         return UnixOneShotServer()
 
     def connect(self, name: str) -> UnixSender:
-        from ipc_backend_unix.one_shot_server import connect
+        from ipc_backend_unix.listener import connect
 
         return connect(name)
 

@@ -10,8 +10,8 @@ from ipc_backend_unix.descriptors import pair
 from ipc_backend_unix.errors import translated
 from ipc_backend_unix.overflow import SEND_BUFFER, set_send_buffer
 from ipc_backend_unix.receiver import UnixReceiver
-from ipc_backend_unix.send_line import SendLine
 from ipc_backend_unix.sender import UnixSender
+from ipc_backend_unix.writer import SendLine
 
 
 def make_channel() -> tuple[UnixSender, UnixReceiver]:

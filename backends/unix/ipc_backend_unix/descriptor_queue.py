@@ -23,7 +23,7 @@ from ipc_backend_unix.descriptors import (
     send_packet,
     unsent,
 )
-from ipc_backend_unix.frame import SIZE
+from ipc_backend_unix.wire import SIZE
 from ipc_core.spi import DecodeError
 
 TYPE_CHECKING = False

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from ipc_backend_unix import frame
+from ipc_backend_unix import wire
 from ipc_backend_unix.attachments import unpack
 from ipc_backend_unix.descriptor_queue import QueueReader
 from ipc_backend_unix.descriptors import Descriptor, adopt_socket, close_fds
-from ipc_backend_unix.frame import Frame
 from ipc_backend_unix.overflow import LogReader
 from ipc_backend_unix.peer_memory import take
+from ipc_backend_unix.wire import Frame
 from ipc_core.spi import Attachment, DecodeError, Payload
 
 
@@ -16,7 +16,7 @@ def message(parsed: Frame, fds: list[int]) -> tuple[Payload, list[Attachment]]:
     """The payload and the attachments. Takes over the descriptors, also on errors."""
     try:
         data = _payload(parsed, fds)
-        if parsed.flags & frame.QUEUED:
+        if parsed.flags & wire.QUEUED:
             fds = _from_queue(parsed, fds)
     except BaseException:
         close_fds(fds)
@@ -43,7 +43,7 @@ def open_log(fds: list[int], offset: int = 0) -> LogReader:
 
 def from_log(log: LogReader, body: memoryview, token: int) -> tuple[Payload, list[Attachment]]:
     """The message in a log's record."""
-    parsed = frame.parse(body)
+    parsed = wire.parse(body)
     if parsed.flags:
         raise DecodeError("a record in a log must be in line")
     if not parsed.descriptors:
@@ -54,11 +54,11 @@ def from_log(log: LogReader, body: memoryview, token: int) -> tuple[Payload, lis
 
 
 def _payload(parsed: Frame, fds: list[int]) -> Payload:
-    if not parsed.flags & frame.IN_MEMORY:
+    if not parsed.flags & wire.IN_MEMORY:
         return bytes(parsed.payload)
-    if not fds or len(parsed.payload) != frame.SIZE.size:
+    if not fds or len(parsed.payload) != wire.SIZE.size:
         raise DecodeError("a payload in memory has no memory")
-    return take(fds.pop(), *frame.SIZE.unpack(parsed.payload))
+    return take(fds.pop(), *wire.SIZE.unpack(parsed.payload))
 
 
 def _from_queue(parsed: Frame, fds: list[int]) -> list[int]:

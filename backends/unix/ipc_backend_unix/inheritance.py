@@ -6,7 +6,7 @@ import os
 from weakref import WeakKeyDictionary
 
 from ipc_backend_unix.attachments import unpack
-from ipc_backend_unix.frame import Frame
+from ipc_backend_unix.wire import Frame
 from ipc_core.spi import Attachment
 
 TYPE_CHECKING = False

@@ -23,7 +23,7 @@ import struct
 import time
 from collections.abc import Sequence
 
-from ipc_backend_unix import frame
+from ipc_backend_unix import wire
 from ipc_backend_unix.descriptor_queue import QueueReader, QueueWriter
 from ipc_backend_unix.descriptors import (
     Descriptor,
@@ -63,9 +63,9 @@ class Announcer:
         deadline = time.monotonic() + _ANNOUNCE_SECONDS
         try:
             if not self._noticed:
-                self._squeeze_in(frame.pack(frame.NOTICE, []), (), deadline)
+                self._squeeze_in(wire.pack(wire.NOTICE, []), (), deadline)
                 self._noticed = True  # also if its hop fails: that of the next try follows it
-            self._squeeze_in(frame.pack(frame.HOP, []), fds, deadline)
+            self._squeeze_in(wire.pack(wire.HOP, []), fds, deadline)
         except BaseException:
             set_send_buffer(self.sock, SEND_BUFFER)
             raise
@@ -200,7 +200,7 @@ class LogReader:
         """
         if self._load(_RECORD.size):
             size, token = _RECORD.unpack_from(self._chunk, self._at)
-            if size < frame.HEADER_SIZE:
+            if size < wire.HEADER_SIZE:
                 raise DecodeError(f"a record of {size} bytes is no frame")
             if self._load(_RECORD.size + size):
                 start = self._at + _RECORD.size

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ipc_backend_unix.send_line import LARGEST_PACKET
+from ipc_backend_unix.writer import LARGEST_PACKET
 
 
 class Packet:

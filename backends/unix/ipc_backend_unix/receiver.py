@@ -9,8 +9,9 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 
-from ipc_backend_unix import frame, incoming
+from ipc_backend_unix import incoming, wire
 from ipc_backend_unix.attachments import makes
+from ipc_backend_unix.closing import Exclusive
 from ipc_backend_unix.descriptors import (
     ANCILLARY_SPACE,
     Socket,
@@ -21,11 +22,10 @@ from ipc_backend_unix.descriptors import (
     wait,
 )
 from ipc_backend_unix.errors import io_error, translated
-from ipc_backend_unix.exclusive import Exclusive
-from ipc_backend_unix.frame import HEADER_SIZE, PLAIN
 from ipc_backend_unix.overflow import LogReader
 from ipc_backend_unix.packet import Packet, spare_packets
 from ipc_backend_unix.readiness import Readiness
+from ipc_backend_unix.wire import HEADER_SIZE, PLAIN
 from ipc_core.spi import (
     Attachment,
     BriefLock,
@@ -49,7 +49,7 @@ _PEEK = _socket.MSG_PEEK
 _RECEIVE = _socket.MSG_CMSG_CLOEXEC
 _RECEIVE_NOW = _socket.MSG_CMSG_CLOEXEC | _socket.MSG_DONTWAIT
 
-_HOP = frame.pack(frame.HOP, [])
+_HOP = wire.pack(wire.HOP, [])
 _SOON = 0.001
 """Within it, a thread that has the lock and finds messages gives it back: seconds."""
 
@@ -161,15 +161,15 @@ class UnixReceiver(Exclusive):
             close_fds(fds)
             self._nothing_read()
         try:
-            parsed = frame.parse(packet)
+            parsed = wire.parse(packet)
         except DecodeError:
             close_fds(fds)
             raise
-        if parsed.flags == frame.NOTICE:
+        if parsed.flags == wire.NOTICE:
             close_fds(fds)
             self._count_notice()
             return None
-        if parsed.flags == frame.HOP:
+        if parsed.flags == wire.HOP:
             self._noticed -= self._noticed > 0
             self._log = incoming.open_log(fds)
             if self._readiness:

@@ -6,9 +6,9 @@ import itertools
 import select
 from collections.abc import Sequence
 
+from ipc_backend_unix.closing import Exclusive
 from ipc_backend_unix.descriptors import acquire
 from ipc_backend_unix.errors import translated
-from ipc_backend_unix.exclusive import Exclusive
 from ipc_backend_unix.readiness import Flag, new_epoll, renew_epoll
 from ipc_backend_unix.receiver import UnixReceiver
 from ipc_core.spi import (

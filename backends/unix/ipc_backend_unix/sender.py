@@ -9,9 +9,9 @@ from collections.abc import Callable, Sequence
 from ipc_backend_unix.attachments import makes
 from ipc_backend_unix.descriptors import adopt_socket, close_fds, wait
 from ipc_backend_unix.errors import translated
-from ipc_backend_unix.frame import PLAIN
 from ipc_backend_unix.readiness import Flag
-from ipc_backend_unix.send_line import SMALL, SendLine
+from ipc_backend_unix.wire import PLAIN
+from ipc_backend_unix.writer import SMALL, SendLine
 from ipc_core.spi import Attachment, Buffer, ClosedError, DecodeError, IpcError, Kind
 
 TYPE_CHECKING = False

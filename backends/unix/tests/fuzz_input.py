@@ -19,7 +19,7 @@ from hostile_peer import (
     record,
     token,
 )
-from ipc_backend_unix import frame
+from ipc_backend_unix import wire
 
 LARGE = (0, 1, 2, 7, 8, 9, 255, 4096, 2**16, 2**31, 2**32 - 1, 2**40, 2**62, 2**63, 2**64 - 1)
 
@@ -120,7 +120,7 @@ class Attack:
     def _mutated_frame(self) -> None:
         entries, fds = self._entries()
         flags = self._choices.byte() & (15 if self._choices.byte() < 200 else 255)
-        data = bytearray(frame.pack(flags, entries) + self._choices.bytes())
+        data = bytearray(wire.pack(flags, entries) + self._choices.bytes())
         for _ in range(self._choices.below(4)):
             at = self._choices.below(len(data))
             data[at] ^= self._choices.byte()
@@ -136,7 +136,7 @@ class Attack:
         fds = [self._log()]
         if self._choices.below(2):
             fds.append(self._queue())
-        self._peer.frame(frame.HOP, fds=fds)
+        self._peer.frame(wire.HOP, fds=fds)
 
     def _receiver(self) -> None:
         """A receiver of a channel of the attacker's own, with attacks in it."""
@@ -193,13 +193,13 @@ class Attack:
         content = b""
         for number in range(self._choices.below(6)):
             how = self._choices.below(8)
-            body = frame.PLAIN + self._choices.bytes()
+            body = wire.PLAIN + self._choices.bytes()
             if how == 1:
                 body = self._choices.bytes()
             elif how == 2:
-                body = frame.pack(self._choices.below(8), self._entries()[0])
+                body = wire.pack(self._choices.below(8), self._entries()[0])
             elif how >= 3:
-                body = frame.pack(0, [(1, 1, 0)] * self._choices.below(4))
+                body = wire.pack(0, [(1, 1, 0)] * self._choices.below(4))
             size = self._choices.number() if how == 7 else None
             content += record(body, self._choices.below(4) if how == 6 else number, size)
         if self._choices.below(8) == 7:

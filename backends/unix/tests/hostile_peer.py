@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from typing import Any, NamedTuple
 
-from ipc_backend_unix import frame
+from ipc_backend_unix import wire
 from ipc_backend_unix.descriptors import Socket, pair, send_packet
 from ipc_backend_unix.overflow import _RECORD
 
@@ -66,11 +66,11 @@ class Peer(ExitStack):
         payload: bytes = b"",
         fds: Sequence[int] = (),
     ) -> None:
-        self.packet(frame.pack(flags, list(entries)) + payload, fds)
+        self.packet(wire.pack(flags, list(entries)) + payload, fds)
 
     def in_memory(self, size: int, fd: int) -> None:
         """A payload of `size` bytes that is said to be in `fd`."""
-        self.frame(frame.IN_MEMORY, payload=frame.SIZE.pack(size), fds=[fd])
+        self.frame(wire.IN_MEMORY, payload=wire.SIZE.pack(size), fds=[fd])
 
     def attach(self, kind: int, fds: Sequence[int], number: int = 0) -> None:
         """A message with one attachment."""
@@ -78,10 +78,10 @@ class Peer(ExitStack):
 
     def queued(self, count: int, queue: int) -> None:
         """A message with `count` senders whose descriptors are said to be in `queue`."""
-        self.frame(frame.QUEUED, [(1, 1, 0)] * count, b"payload", [queue])
+        self.frame(wire.QUEUED, [(1, 1, 0)] * count, b"payload", [queue])
 
     def hop(self, log: bytes, *queue: int) -> None:
-        self.frame(frame.HOP, fds=[self.memory(log), *queue])
+        self.frame(wire.HOP, fds=[self.memory(log), *queue])
 
     def memory(self, content: bytes = b"", size: int = 0, seals: int = 0) -> int:
         fd = self.own(os.memfd_create("hostile", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING))
@@ -120,7 +120,7 @@ class Attacked(NamedTuple):
 
 
 def token(number: int) -> bytes:
-    return frame.SIZE.pack(number)
+    return wire.SIZE.pack(number)
 
 
 CONTINUED = token(2**64 - 1)
@@ -131,7 +131,7 @@ def record(body: bytes, number: int = 1, size: int | None = None) -> bytes:
     return _RECORD.pack(len(body) if size is None else size, number) + body
 
 
-PLAIN_RECORD = record(frame.PLAIN + b"in the log")
+PLAIN_RECORD = record(wire.PLAIN + b"in the log")
 
 
 def _file(peer: Peer, flags: int) -> int:

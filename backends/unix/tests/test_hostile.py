@@ -19,7 +19,7 @@ from hostile_peer import (
     mapped,
     outcomes,
 )
-from ipc_backend_unix import frame
+from ipc_backend_unix import wire
 from ipc_backend_unix.server_folder import WAITING
 
 from ipc_core.message import copied
@@ -93,7 +93,7 @@ def accepted(case: Case, unix: Backend) -> None:
             attack, expected = case
             attack(peer)
             before = descriptors()
-            peer.packet(frame.PLAIN + LAST)
+            peer.packet(wire.PLAIN + LAST)
             with bounded():
                 first, *_ = [*expected, LAST]
                 if isinstance(first, bytes):
@@ -127,7 +127,7 @@ ROLES: dict[str, Callable[[Peer, int], None]] = {
     ),
     "region": lambda peer, fd: peer.attach(REGION, [fd], 4096),
     "payload": lambda peer, fd: peer.in_memory(4096, fd),
-    "log": lambda peer, fd: peer.frame(frame.HOP, fds=[fd]),
+    "log": lambda peer, fd: peer.frame(wire.HOP, fds=[fd]),
     "log's queue": lambda peer, fd: peer.hop(PLAIN_RECORD, fd),
     "queue": lambda peer, fd: peer.queued(1, fd),
     "continued queue": lambda peer, fd: peer.queued(1, peer.queue((CONTINUED, [fd]))),

@@ -21,7 +21,7 @@ from hostile_peer import (
     record,
     use,
 )
-from ipc_backend_unix import frame
+from ipc_backend_unix import wire
 from ipc_backend_unix.descriptors import send_packet
 
 import ipc_core
@@ -102,11 +102,11 @@ def test_sockets_that_deliver_process_descriptors(attacked: Attacked) -> None:
     with closing(given):
         before = descriptors()
         for _ in range(5):
-            send_packet(writer, [frame.PLAIN + b"message"])
+            send_packet(writer, [wire.PLAIN + b"message"])
             assert given.recv(1)[0] == b"message"  # type: ignore[union-attr]
         send_packet(
             writer,
-            [frame.pack(0, [(SENDER, 1, 0)]) + b"more"],
+            [wire.pack(0, [(SENDER, 1, 0)]) + b"more"],
             [attached],
         )
         data, (sender,) = given.recv(1)  # type: ignore[union-attr]
@@ -152,10 +152,10 @@ def test_descriptors_in_several_control_messages(attacked: Attacked) -> None:
     _, rx, peer = attacked
     fds = [peer.a_socket() for _ in range(254)]
     with pytest.raises(OSError, match="Invalid"):
-        peer.packet(frame.PLAIN, fds)
+        peer.packet(wire.PLAIN, fds)
     part = b"".join(fd.to_bytes(4, "little") for fd in fds[:100])
     rights = (socket.SOL_SOCKET, socket.SCM_RIGHTS, part)
-    peer.sock.sendmsg([frame.PLAIN], [rights, rights])
+    peer.sock.sendmsg([wire.PLAIN], [rights, rights])
     with pytest.raises(DecodeError, match="200"):
         rx.recv(1)
     attacked.check_usable()

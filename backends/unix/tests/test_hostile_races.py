@@ -20,7 +20,7 @@ from hostile_peer import (
     bounded,
     record,
 )
-from ipc_backend_unix import frame
+from ipc_backend_unix import wire
 from ipc_backend_unix.peer_memory import SMALLEST_MAPPED
 
 from ipc_core.message import copied
@@ -70,7 +70,7 @@ def test_logs_that_never_end(attacked: Attacked) -> None:
     """A timeout holds while a peer announces empty logs as fast as it can."""
     _, rx, peer = attacked
     memory = peer.memory()
-    with attacking(lambda: peer.frame(frame.HOP, fds=[memory])), bounded():
+    with attacking(lambda: peer.frame(wire.HOP, fds=[memory])), bounded():
         for _ in range(300):
             with pytest.raises((DecodeError, Empty)):
                 rx.recv(0)
@@ -80,7 +80,7 @@ def test_logs_that_never_end(attacked: Attacked) -> None:
 def test_notices_that_never_end(attacked: Attacked) -> None:
     """A timeout holds while a peer announces logs that do not come, and honest ones do."""
     tx, rx, peer = attacked
-    with attacking(lambda: peer.frame(frame.NOTICE)), bounded():
+    with attacking(lambda: peer.frame(wire.NOTICE)), bounded():
         for _ in range(300):
             with pytest.raises((DecodeError, Empty)):
                 rx.recv(0)
@@ -266,8 +266,8 @@ def test_a_log_that_changes_while_it_is_read(attacked: Attacked) -> None:
     seen = set()
     with attacking(attack), bounded():
         for _ in range(30):
-            os.pwrite(memory, record(frame.PLAIN + bytes(300_000)) * 3, 0)
-            peer.frame(frame.HOP, fds=[memory])
+            os.pwrite(memory, record(wire.PLAIN + bytes(300_000)) * 3, 0)
+            peer.frame(wire.HOP, fds=[memory])
             while Empty not in seen:
                 try:
                     rx.recv(0)

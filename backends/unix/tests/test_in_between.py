@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from ipc_backend_unix import incoming, send_line, sender
+from ipc_backend_unix import incoming, sender, writer
 
 import ipc_core
 from ipc_core import BrokenChannelError, ClosedError, Empty, registry
@@ -55,14 +55,14 @@ def test_a_receiver_is_closed_as_it_is_sent(bag: Bag, monkeypatch: pytest.Monkey
     carrier_tx, carrier_rx = bag.channel()
     tx, rx = bag.channel()
     tx.send("queued")
-    send_packet = send_line.send_packet
+    send_packet = writer.send_packet
 
     def and_close(*arguments: Any) -> None:
         send_packet(*arguments)
         elsewhere(rx.close)
 
     with monkeypatch.context() as patch:
-        patch.setattr(send_line, "send_packet", and_close)
+        patch.setattr(writer, "send_packet", and_close)
         carrier_tx.send(rx)
     moved = bag.recv(carrier_rx)
     tx.send("later")

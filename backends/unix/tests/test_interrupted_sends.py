@@ -22,11 +22,11 @@ LINES = tuple(
         "attachments",
         "channel",
         "descriptor_queue",
-        "frame",
+        "wire",
         "incoming",
         "overflow",
-        "payload",
-        "send_line",
+        "payload_pool",
+        "writer",
     )
 )
 """Not `descriptors`: a descriptor that has no owner yet is lost."""

@@ -11,15 +11,15 @@ from types import FrameType
 from typing import Any
 
 import pytest
-from ipc_backend_unix.frame import PLAIN
-from ipc_backend_unix.send_line import LARGEST_PACKET
+from ipc_backend_unix.wire import PLAIN
+from ipc_backend_unix.writer import LARGEST_PACKET
 
 import ipc_core
 from ipc_core import registry
 from ipc_core.message import copied
 from ipc_core.testing.level import descriptors
 
-STEPS = ("overflow.py", "send_line.py", "descriptor_queue.py")
+STEPS = ("overflow.py", "writer.py", "descriptor_queue.py")
 MINE = 20
 FILLER = b"filler" * 100
 

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from ipc_backend_unix.payload import KEPT_REGIONS
+from ipc_backend_unix.payload_pool import KEPT_REGIONS
 from ipc_backend_unix.peer_memory import HEAD_SIZE, MOST_HELD, SMALLEST_MAPPED, MemoryPayload
 
 from ipc_core import registry

@@ -18,7 +18,7 @@ from pathlib import Path
 import pytest
 from ipc_backend_unix import server_folder
 from ipc_backend_unix.descriptors import Socket
-from ipc_backend_unix.one_shot_server import UnixOneShotServer, connect
+from ipc_backend_unix.listener import UnixOneShotServer, connect
 
 from ipc_core import IpcIOError
 from ipc_core.testing.level import descriptors

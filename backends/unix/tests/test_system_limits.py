@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 from ipc_backend_unix import descriptors as unix_descriptors
 from ipc_backend_unix import overflow
-from ipc_backend_unix.frame import MOST_ATTACHMENTS
-from ipc_backend_unix.payload import LARGEST_KEPT
+from ipc_backend_unix.payload_pool import LARGEST_KEPT
+from ipc_backend_unix.wire import MOST_ATTACHMENTS
 
 from ipc_core import registry
 from ipc_core.message import copied
@@ -106,7 +106,7 @@ class Ready:
 
 
 def unix_frame(payload: bytes) -> bytes:
-    from ipc_backend_unix.frame import PLAIN
+    from ipc_backend_unix.wire import PLAIN
 
     return PLAIN + payload
 

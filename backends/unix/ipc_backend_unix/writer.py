@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Sequence
 
-from ipc_backend_unix import frame
+from ipc_backend_unix import wire
 from ipc_backend_unix.attachments import NOTHING_LENT, Lent
 from ipc_backend_unix.descriptor_queue import QueueWriter
 from ipc_backend_unix.descriptors import (
@@ -16,7 +16,7 @@ from ipc_backend_unix.descriptors import (
 )
 from ipc_backend_unix.errors import translated
 from ipc_backend_unix.overflow import SEND_BUFFER, Announcer, LogWriter, set_send_buffer
-from ipc_backend_unix.payload import PayloadPool
+from ipc_backend_unix.payload_pool import PayloadPool
 from ipc_core.spi import Attachment, Buffer, ClosedError, IpcError, mend_after_fork, unheld
 
 SMALL = 8000
@@ -75,11 +75,11 @@ class SendLine:
     def _send(self, buffers: list[Buffer], size: int, lent: Lent) -> None:
         try:
             if self.log is not None:
-                if self.log.append([frame.pack(0, lent.entries), *buffers], lent.fds):
+                if self.log.append([wire.pack(0, lent.entries), *buffers], lent.fds):
                     return
                 self._end_log()
             if not self._in_socket(buffers, size, lent):
-                record = [frame.pack(0, lent.entries), *buffers]
+                record = [wire.pack(0, lent.entries), *buffers]
                 self.log = LogWriter(self._announcer, record, lent.fds)
         except (BrokenPipeError, ConnectionResetError):
             self._pool.close()
@@ -107,18 +107,18 @@ class SendLine:
             if len(fds) >= MAX_PER_PACKET:
                 queue = QueueWriter()
                 queue.put(0, fds)
-                fds, flags = [queue.reader.fileno()], frame.QUEUED
-            head_size = frame.HEADER_SIZE + frame.ENTRY_SIZE * len(lent.entries)
-            in_line = head_size + (size if size <= LARGEST_PACKET else frame.SIZE.size)
+                fds, flags = [queue.reader.fileno()], wire.QUEUED
+            head_size = wire.HEADER_SIZE + wire.ENTRY_SIZE * len(lent.entries)
+            in_line = head_size + (size if size <= LARGEST_PACKET else wire.SIZE.size)
             if in_line > SMALL and (
                 in_line > 2 * LARGEST_PACKET or unsent(self.sock) + 2 * in_line > SEND_BUFFER
             ):
                 return False
             if size <= LARGEST_PACKET:
-                send_packet(self.sock, [frame.pack(flags, lent.entries), *buffers], fds)
+                send_packet(self.sock, [wire.pack(flags, lent.entries), *buffers], fds)
                 return True
             return self._in_memory(
-                buffers, size, frame.pack(flags | frame.IN_MEMORY, lent.entries), fds
+                buffers, size, wire.pack(flags | wire.IN_MEMORY, lent.entries), fds
             )
         except BlockingIOError:
             return False
@@ -131,7 +131,7 @@ class SendLine:
         if region is None:
             return False
         try:
-            send_packet(self.sock, [head + frame.SIZE.pack(size)], [*fds, region.fd])
+            send_packet(self.sock, [head + wire.SIZE.pack(size)], [*fds, region.fd])
         except BaseException:
             self._pool.drop(region)
             raise

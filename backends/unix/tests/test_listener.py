@@ -18,10 +18,10 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from ipc_backend_unix import frame, one_shot_server
+from ipc_backend_unix import listener, wire
 from ipc_backend_unix.descriptors import Socket, send_packet
-from ipc_backend_unix.frame import PLAIN
-from ipc_backend_unix.one_shot_server import UnixOneShotServer, connect
+from ipc_backend_unix.listener import UnixOneShotServer, connect
+from ipc_backend_unix.wire import PLAIN
 
 from ipc_core import (
     BrokenChannelError,
@@ -279,12 +279,12 @@ def test_client_killed_in_the_handshake(
     def visit() -> None:
         tx = connect(server.name)
         if instant == "announced":
-            monkeypatch.setattr(one_shot_server.SendLine, "_in_memory", die)
+            monkeypatch.setattr(listener.SendLine, "_in_memory", die)
             tx.send(bytes(1 << 20))
         if instant == "torn":
             memory = os.memfd_create("ipc", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
             os.write(memory, b"\xff\0\0\0\0\0\0\0half")
-            send_packet(tx._line.sock, [frame.pack(frame.HOP, [])], [memory])  # type: ignore[union-attr]
+            send_packet(tx._line.sock, [wire.pack(wire.HOP, [])], [memory])  # type: ignore[union-attr]
         die()
 
     def die(*_: object) -> None:

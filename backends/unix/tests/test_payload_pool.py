@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterator
 
 import pytest
-from ipc_backend_unix.payload import KEPT_REGIONS, LARGEST_KEPT
+from ipc_backend_unix.payload_pool import KEPT_REGIONS, LARGEST_KEPT
 
 from ipc_core import registry
 from ipc_core.message import copied

@@ -10,15 +10,15 @@ import struct
 import time
 from collections.abc import Sequence
 
+from ipc_backend_unix.closing import Exclusive
 from ipc_backend_unix.descriptors import Socket, acquire, wait
 from ipc_backend_unix.errors import io_error, translated
-from ipc_backend_unix.exclusive import Exclusive
 from ipc_backend_unix.overflow import SEND_BUFFER, set_send_buffer
 from ipc_backend_unix.readiness import Flag
 from ipc_backend_unix.receiver import UnixReceiver
-from ipc_backend_unix.send_line import SendLine
 from ipc_backend_unix.sender import UnixSender
 from ipc_backend_unix.server_folder import TAKEN, WAITING, occupy
+from ipc_backend_unix.writer import SendLine
 from ipc_core.spi import Attachment, ClosedError, Empty, IpcError, Payload
 
 _CREDENTIALS = struct.Struct("iII")
