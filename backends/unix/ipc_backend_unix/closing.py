@@ -1,4 +1,4 @@
-"""Closing what another thread may be waiting on."""
+"""Closing an object that another thread may be using."""
 
 from __future__ import annotations
 
@@ -7,55 +7,63 @@ import threading
 from ipc_core.spi import BriefLock, mend_after_fork, unheld
 
 
-class Exclusive:
-    """Something that one thread at a time uses, holding `_lock`, perhaps for a long wait.
+class Closing:
+    """An object that one thread at a time uses, holding `_lock`, perhaps for a long wait.
 
-    Whoever finds the lock taken when closing ends the wait, and the user releases the resources on
-    the way out. So no descriptor is closed while its number is in use, and no number is used after
-    it was closed. The lock is reentrant: a signal handler may close what it interrupted.
+    Descriptors are closed only by a thread that holds the lock. So none is closed while its number
+    is in use, and no number is used after it was closed. A thread that closes does not wait for
+    the lock: if another thread has it, that thread closes the descriptors when it gives it back.
+    The lock is reentrant: a signal handler may close the object whose use it interrupted.
     """
 
     def __init__(self, *, mend_last: bool = False) -> None:
         self._lock = threading.RLock()
         self._closed = False
         self._abandoned = False
+        """Whether the thread that has the lock is to release everything as it leaves."""
         mend_after_fork(self, last=mend_last)
 
     def _end_wait(self) -> None:
-        """Make the thread that holds the lock come back."""
+        """Make the thread that holds the lock stop its wait."""
         raise NotImplementedError
 
     def _release_all(self) -> None:
-        """Close the resources; may be called again."""
+        """Close the descriptors. May be called again."""
         raise NotImplementedError
 
     def close(self) -> None:
         """Closing twice does nothing."""
         if self._closed:
             return
+        # From here on every new use raises.
         self._closed = True
+        # Nobody uses it: done.
         if self._reap():
             return
+        # Somebody does. First end the wait, then leave the release to that thread: in the other
+        # order it could release before the wait is ended.
         with _ending:
             if not self._abandoned:
                 self._end_wait()
                 self._abandoned = True
+        # That thread may have left between the two, and not have seen that it was to release.
         self._reap()
 
     def after_fork(self) -> None:
-        """In the child nobody waits: the threads that did are the parent's."""
+        """In a forked child, free the lock: the threads that used the object are the parent's."""
         self._lock = unheld(self._lock)
         self._abandoned = False
         if self._closed:
             self._release_all()
 
     def _leave(self) -> None:
-        """Give the lock back."""
+        """Give the lock back, and release everything if the object was closed meanwhile."""
         self._lock.release()
         if self._abandoned:
             self._reap()
 
     def _reap(self) -> bool:
+        """Release everything if the lock is free; return whether it was."""
         if not self._lock.acquire(blocking=False):
             return False
         try:
@@ -65,7 +73,7 @@ class Exclusive:
         return True
 
     def __del__(self) -> None:
-        if hasattr(self, "_abandoned"):
+        if hasattr(self, "_abandoned"):  # not half made
             self.close()
 
 

@@ -86,7 +86,7 @@ class Attack:
         self._packets: Sequence[Callable[[], None]] = (
             self._mutated_frame,
             self._honest_frame,
-            self._hop,
+            self._switch,
             self._receiver,
             self._queued,
             self._in_memory,
@@ -132,11 +132,11 @@ class Attack:
         entries, fds = self._honest_entries()
         self._peer.frame(0, entries, self._choices.bytes(), fds)
 
-    def _hop(self) -> None:
+    def _switch(self) -> None:
         fds = [self._log()]
         if self._choices.below(2):
             fds.append(self._queue())
-        self._peer.frame(wire.HOP, fds=fds)
+        self._peer.frame(wire.SWITCH, fds=fds)
 
     def _receiver(self) -> None:
         """A receiver of a channel of the attacker's own, with attacks in it."""

@@ -56,7 +56,7 @@ def header(magic: bytes = wire.MAGIC, version: int = wire.VERSION, flags: int = 
 
 
 def log(content: bytes, *expected: Any) -> Case:
-    return (lambda peer: peer.hop(content)), list(expected)
+    return (lambda peer: peer.switch(content)), list(expected)
 
 
 def attached(kind: int, number: int, *makers: Callable[[Peer], int], good: bool = False) -> Case:
@@ -126,14 +126,14 @@ def shrunk_region(peer: Peer) -> None:
 
 def punched_log(peer: Peer) -> None:
     fd = peer.memory(PLAIN_RECORD, size=2**62)
-    peer.frame(wire.HOP, fds=[fd])
+    peer.frame(wire.SWITCH, fds=[fd])
 
 
 def many_entries(peer: Peer) -> None:
     """Regions without memory, which cost their sender ten bytes each."""
     count = 1_000_000
     header = wire._HEADER.pack(wire.MAGIC, wire.VERSION, 0, count)
-    peer.hop(record(header + wire._ENTRY.pack(REGION, 0, 0) * count))
+    peer.switch(record(header + wire._ENTRY.pack(REGION, 0, 0) * count))
 
 
 def huge_queue(peer: Peer) -> None:
@@ -161,17 +161,17 @@ def dropped_for_ever(peer: Peer) -> None:
     """Descriptors of messages that never were, in front of the announced one."""
     packets = [(token(0), [peer.a_socket()])] * 150 + [(token(1), [peer.a_socket()])]
     body = wire.pack(0, [(SENDER, 1, 0)])
-    peer.hop(record(body), peer.queue(*packets))
+    peer.switch(record(body), peer.queue(*packets))
 
 
 def no_queue(peer: Peer) -> None:
-    peer.hop(record(wire.pack(0, [(SENDER, 1, 0)])) + PLAIN_RECORD)
+    peer.switch(record(wire.pack(0, [(SENDER, 1, 0)])) + PLAIN_RECORD)
 
 
 def bad_continuation(peer: Peer) -> None:
     """A queue that leads nowhere, for two messages: the second finds it closed."""
     body = wire.pack(0, [(SENDER, 1, 0)])
-    peer.hop(
+    peer.switch(
         record(body) + record(body) + PLAIN_RECORD,
         peer.queue((CONTINUED, [STRANGE["eventfd"](peer)])),
     )
@@ -200,28 +200,34 @@ CASES: dict[str, Case] = {
     **{f"version {version}": header(version=version) for version in (0, 2, 255)},
     **{f"flag {1 << bit}": header(flags=1 << bit) for bit in range(4, 8)},
     **{f"flags {flags} with memory": flags_with_descriptor(flags) for flags in (3, 5, 6, 7, 9)},
-    "a notice": (lambda peer: peer.frame(wire.NOTICE), []),
-    "a notice with descriptors": (lambda peer: peer.frame(wire.NOTICE, fds=[memory(peer)]), []),
-    "a notice with a payload": header(flags=wire.NOTICE),
-    "a notice of a hop that is none": (
-        lambda peer: [peer.frame(wire.NOTICE), peer.frame(wire.HOP, fds=[peer.a_socket()])],
+    "a switch ahead": (lambda peer: peer.frame(wire.SWITCH_AHEAD), []),
+    "a switch ahead with descriptors": (
+        lambda peer: peer.frame(wire.SWITCH_AHEAD, fds=[memory(peer)]),
+        [],
+    ),
+    "a switch ahead with a payload": header(flags=wire.SWITCH_AHEAD),
+    "a switch ahead of one that is none": (
+        lambda peer: [
+            peer.frame(wire.SWITCH_AHEAD),
+            peer.frame(wire.SWITCH, fds=[peer.a_socket()]),
+        ],
         BAD,
     ),
-    "a hop without a log": header(flags=wire.HOP),
-    "a hop without a log after its notice": (
-        lambda peer: [peer.frame(wire.NOTICE), peer.frame(wire.HOP)],
+    "a switch without a log": header(flags=wire.SWITCH),
+    "a switch without a log that was announced": (
+        lambda peer: [peer.frame(wire.SWITCH_AHEAD), peer.frame(wire.SWITCH)],
         BAD,
     ),
-    "a hop with a payload": (
-        lambda peer: peer.frame(wire.HOP, payload=b"p", fds=[memory(peer)]),
+    "a switch with a payload": (
+        lambda peer: peer.frame(wire.SWITCH, payload=b"p", fds=[memory(peer)]),
         BAD,
     ),
-    "a hop with attachments": (
-        lambda peer: peer.frame(wire.HOP, [(SENDER, 1, 0)], fds=[memory(peer)]),
+    "a switch with attachments": (
+        lambda peer: peer.frame(wire.SWITCH, [(SENDER, 1, 0)], fds=[memory(peer)]),
         BAD,
     ),
-    "a hop with three descriptors": (
-        lambda peer: peer.hop(PLAIN_RECORD, peer.a_socket(), peer.a_socket()),
+    "a switch with three descriptors": (
+        lambda peer: peer.switch(PLAIN_RECORD, peer.a_socket(), peer.a_socket()),
         BAD,
     ),
     "an empty packet": (empty_packet, BAD),
@@ -318,7 +324,9 @@ CASES: dict[str, Case] = {
         for size in (2**31, 2**63 - 1, 2**63, 2**64 - 16, 2**64 - 1)
     },
     "garbage in a log": log(record(b"garbage!") + PLAIN_RECORD, DecodeError, b"in the log"),
-    "a hop in a log": log(record(wire.pack(wire.HOP, [])) + PLAIN_RECORD, *BAD, b"in the log"),
+    "a switch in a log": log(
+        record(wire.pack(wire.SWITCH, [])) + PLAIN_RECORD, *BAD, b"in the log"
+    ),
     "a payload in memory in a log": log(
         record(wire.pack(wire.IN_MEMORY, []) + token(5)) + PLAIN_RECORD, *BAD, b"in the log"
     ),
@@ -328,11 +336,13 @@ CASES: dict[str, Case] = {
     "a million attachments in a log": (many_entries, BAD),
     "a log that is sparse": (punched_log, BAD),
     "a log with the size of an exabyte": (
-        lambda peer: peer.frame(wire.HOP, fds=[peer.memory(record(b"", size=2**50), size=2**60)]),
+        lambda peer: peer.frame(
+            wire.SWITCH, fds=[peer.memory(record(b"", size=2**50), size=2**60)]
+        ),
         BAD,
     ),
     "two logs": (
-        lambda peer: [peer.hop(PLAIN_RECORD) for _ in range(2)],
+        lambda peer: [peer.switch(PLAIN_RECORD) for _ in range(2)],
         [b"in the log", b"in the log"],
     ),
     "a receiver that is far in its log": attached(

@@ -50,7 +50,7 @@ class Peer(ExitStack):
     @classmethod
     def beside(cls, tx: OsIpcSender) -> Peer:
         """At the sending end of a channel that others send in too."""
-        return cls(tx._line.sock.fileno())  # type: ignore[attr-defined]
+        return cls(tx._writer.sock.fileno())  # type: ignore[attr-defined]
 
     def own(self, fd: int) -> int:
         self.callback(os.close, fd)
@@ -80,8 +80,8 @@ class Peer(ExitStack):
         """A message with `count` senders whose descriptors are said to be in `queue`."""
         self.frame(wire.QUEUED, [(1, 1, 0)] * count, b"payload", [queue])
 
-    def hop(self, log: bytes, *queue: int) -> None:
-        self.frame(wire.HOP, fds=[self.memory(log), *queue])
+    def switch(self, log: bytes, *queue: int) -> None:
+        self.frame(wire.SWITCH, fds=[self.memory(log), *queue])
 
     def memory(self, content: bytes = b"", size: int = 0, seals: int = 0) -> int:
         fd = self.own(os.memfd_create("hostile", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING))

@@ -264,7 +264,7 @@ def test_overflowing_at_the_limit(unix: Backend, bag: Bag) -> None:
             for _ in range(MANY):
                 tx.send(b"%d" % accepted, [moved_tx, moved_rx] if accepted == MANY else [])
                 accepted += 1
-            tx._line.log = None  # type: ignore[attr-defined]
+            tx._writer.log = None  # type: ignore[attr-defined]
         if left == 0:
             first = accepted
         assert accepted == first or accepted >= MANY

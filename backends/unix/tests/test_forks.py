@@ -50,7 +50,7 @@ def test_locks_that_other_threads_hold_are_free_in_the_child() -> None:
     tx, rx = backend.channel()
     members = backend.receiver_set()
     server = backend.one_shot_server()
-    held = [tx._line.lock, rx._lock, members._lock, server._lock]  # type: ignore[attr-defined]
+    held = [tx._writer.lock, rx._lock, members._lock, server._lock]  # type: ignore[attr-defined]
     holding, leave = threading.Event(), threading.Event()
 
     def hold() -> None:

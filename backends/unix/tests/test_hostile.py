@@ -127,8 +127,8 @@ ROLES: dict[str, Callable[[Peer, int], None]] = {
     ),
     "region": lambda peer, fd: peer.attach(REGION, [fd], 4096),
     "payload": lambda peer, fd: peer.in_memory(4096, fd),
-    "log": lambda peer, fd: peer.frame(wire.HOP, fds=[fd]),
-    "log's queue": lambda peer, fd: peer.hop(PLAIN_RECORD, fd),
+    "log": lambda peer, fd: peer.frame(wire.SWITCH, fds=[fd]),
+    "log's queue": lambda peer, fd: peer.switch(PLAIN_RECORD, fd),
     "queue": lambda peer, fd: peer.queued(1, fd),
     "continued queue": lambda peer, fd: peer.queued(1, peer.queue((CONTINUED, [fd]))),
 }

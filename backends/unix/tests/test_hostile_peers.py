@@ -166,7 +166,7 @@ def test_messages_that_failed_leave_no_descriptors_behind(attacked: Attacked) ->
     reader does not have to tell them from those of a queue that never ends."""
     tx, rx, _ = attacked
     count = 0
-    while tx._line.log is None:  # type: ignore[attr-defined]
+    while tx._writer.log is None:  # type: ignore[attr-defined]
         tx.send(b"fill", [tx])
         count += 1
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
@@ -194,10 +194,10 @@ def test_a_router_reports_and_goes_on(level_unix: Backend, monkeypatch: pytest.M
     good_tx, good_rx = ipc_core.bytes_channel(backend="unix")
     with ipc_core.Router() as router, closing(hostile_tx), closing(good_tx):
         hostile, good = router.route_to_queue(hostile_rx), router.route_to_queue(good_rx)
-        with Peer(hostile_tx._handle._line.sock.fileno()) as peer:
+        with Peer(hostile_tx._handle._writer.sock.fileno()) as peer:
             for _ in range(20):
                 peer.packet(b"garbage")
-                peer.hop(b"")
+                peer.switch(b"")
                 peer.attach(9, [peer.a_socket()])
                 good_tx.send(b"undisturbed")
                 assert good.get(timeout=SECONDS) == b"undisturbed"

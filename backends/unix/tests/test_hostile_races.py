@@ -70,17 +70,17 @@ def test_logs_that_never_end(attacked: Attacked) -> None:
     """A timeout holds while a peer announces empty logs as fast as it can."""
     _, rx, peer = attacked
     memory = peer.memory()
-    with attacking(lambda: peer.frame(wire.HOP, fds=[memory])), bounded():
+    with attacking(lambda: peer.frame(wire.SWITCH, fds=[memory])), bounded():
         for _ in range(300):
             with pytest.raises((DecodeError, Empty)):
                 rx.recv(0)
     attacked.check_usable()
 
 
-def test_notices_that_never_end(attacked: Attacked) -> None:
+def test_switches_ahead_that_never_end(attacked: Attacked) -> None:
     """A timeout holds while a peer announces logs that do not come, and honest ones do."""
     tx, rx, peer = attacked
-    with attacking(lambda: peer.frame(wire.NOTICE)), bounded():
+    with attacking(lambda: peer.frame(wire.SWITCH_AHEAD)), bounded():
         for _ in range(300):
             with pytest.raises((DecodeError, Empty)):
                 rx.recv(0)
@@ -91,7 +91,7 @@ def test_notices_that_never_end(attacked: Attacked) -> None:
         try:
             received.append(bytes(rx.recv(5)[0]))
         except DecodeError:
-            pass  # notices that were left
+            pass  # packets that were left
     assert received == [b"%d" % number for number in range(2000)]
     attacked.check_usable()
 
@@ -267,7 +267,7 @@ def test_a_log_that_changes_while_it_is_read(attacked: Attacked) -> None:
     with attacking(attack), bounded():
         for _ in range(30):
             os.pwrite(memory, record(wire.PLAIN + bytes(300_000)) * 3, 0)
-            peer.frame(wire.HOP, fds=[memory])
+            peer.frame(wire.SWITCH, fds=[memory])
             while Empty not in seen:
                 try:
                     rx.recv(0)

@@ -279,12 +279,12 @@ def test_client_killed_in_the_handshake(
     def visit() -> None:
         tx = connect(server.name)
         if instant == "announced":
-            monkeypatch.setattr(listener.SendLine, "_in_memory", die)
+            monkeypatch.setattr(listener.ChannelWriter, "_in_memory", die)
             tx.send(bytes(1 << 20))
         if instant == "torn":
             memory = os.memfd_create("ipc", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
             os.write(memory, b"\xff\0\0\0\0\0\0\0half")
-            send_packet(tx._line.sock, [wire.pack(wire.HOP, [])], [memory])  # type: ignore[union-attr]
+            send_packet(tx._writer.sock, [wire.pack(wire.SWITCH, [])], [memory])  # type: ignore[union-attr]
         die()
 
     def die(*_: object) -> None:
@@ -335,7 +335,7 @@ def test_accepted_ends_are_like_others(server: UnixOneShotServer) -> None:
     tx = connect(server.name)
     tx.send(PLAIN)
     receiver, _, _ = server.accept(20)
-    for sock in (tx._line.sock, receiver.socket):  # type: ignore[union-attr]
+    for sock in (tx._writer.sock, receiver.socket):  # type: ignore[union-attr]
         assert not os.get_inheritable(sock.fileno())
         assert os.get_blocking(sock.fileno())
         assert sock.getsockopt(socket.SOL_SOCKET, socket.SO_TYPE) == socket.SOCK_SEQPACKET

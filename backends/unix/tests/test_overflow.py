@@ -40,7 +40,7 @@ def fill(tx: OsIpcSender, count: int = MANY) -> None:
 
 
 def in_log(tx: OsIpcSender) -> bool:
-    return tx._line.log is not None  # type: ignore[attr-defined, no-any-return]
+    return tx._writer.log is not None  # type: ignore[attr-defined, no-any-return]
 
 
 def test_after_the_log_the_socket_is_used_again(ends: tuple[OsIpcSender, OsIpcReceiver]) -> None:
@@ -129,7 +129,7 @@ def test_a_torn_record_hurts_nobody(ends: tuple[OsIpcSender, OsIpcReceiver]) -> 
     if pid == 0:
         try:
             fill(tx)
-            memory = tx._line.log._memory.fd  # type: ignore[attr-defined]
+            memory = tx._writer.log._memory.fd  # type: ignore[attr-defined]
             os.write(memory, (10_000).to_bytes(8, "little") + bytes(8) + b"half a message")
         finally:
             os.kill(os.getpid(), signal.SIGKILL)

@@ -96,7 +96,7 @@ class Scene:
         self.fillers = 0
         try:
             while True:
-                self.tx._line.sock.send(PLAIN + FILLER, socket.MSG_DONTWAIT)
+                self.tx._writer.sock.send(PLAIN + FILLER, socket.MSG_DONTWAIT)
                 self.fillers += 1
         except BlockingIOError:
             pass

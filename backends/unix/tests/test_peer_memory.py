@@ -49,7 +49,7 @@ def passed(ends: Ends, payload: Buffer) -> MemoryPayload:
 
 def memories(ends: Ends) -> list[int]:
     """The memfds that the sender keeps, in the order in which they were made."""
-    return [os.fstat(region.fd).st_ino for region in ends[0]._line._pool._regions]  # type: ignore[attr-defined]
+    return [os.fstat(region.fd).st_ino for region in ends[0]._writer._pool._regions]  # type: ignore[attr-defined]
 
 
 @pytest.mark.parametrize("size", [SMALL, LARGE])
@@ -69,7 +69,7 @@ def test_a_large_payload_is_not_copied(ends: Ends) -> None:
     view = passed(ends, bytes(LARGE)).map()
     assert isinstance(view.obj, mmap.mmap)
     assert HEAD_SIZE % 64 == 0
-    memory = ends[0]._line._pool._regions[0]  # type: ignore[attr-defined]
+    memory = ends[0]._writer._pool._regions[0]  # type: ignore[attr-defined]
     os.pwrite(memory.fd, b"untouched so far", HEAD_SIZE)
     assert bytes(view[:16]) == b"untouched so far"
 
@@ -103,7 +103,7 @@ def test_memory_that_is_held_for_long_belongs_to_the_receiver(ends: Ends) -> Non
     """The sender makes new memory instead of going to its log, and keeps no more than ever."""
     tx, _ = ends
     held = [passed(ends, bytes([i]) * LARGE).map() for i in range(5 * KEPT_REGIONS)]
-    assert tx._line.log is None  # type: ignore[attr-defined]
+    assert tx._writer.log is None  # type: ignore[attr-defined]
     assert len(memories(ends)) == KEPT_REGIONS
     assert [view[-1] for view in held] == list(range(5 * KEPT_REGIONS))
     assert len({id(view.obj) for view in held}) == len(held)
@@ -235,7 +235,7 @@ def test_after_a_fork_memory_is_never_free(ends: Ends, state: str, who: str) -> 
     for fd in (done, dropped, again, used):
         os.close(fd)
     assert len(memories(ends)) == 2
-    assert tx._line.log is None  # type: ignore[attr-defined]
+    assert tx._writer.log is None  # type: ignore[attr-defined]
 
 
 def test_what_arrives_after_a_fork_is_freed(ends: Ends) -> None:

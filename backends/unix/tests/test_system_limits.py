@@ -77,7 +77,7 @@ class Ready:
         elif state == "full":
             try:
                 while True:
-                    self.tx._line.sock.send(unix_frame(b"w"), unix_descriptors._DONTWAIT)
+                    self.tx._writer.sock.send(unix_frame(b"w"), unix_descriptors._DONTWAIT)
                     self._waiting += 1
             except BlockingIOError:
                 pass
@@ -128,7 +128,7 @@ def test_file_size_limit(unix: Backend, bag: Bag, state: str, limit: int) -> Non
 def test_file_size_limit_small_messages(unix: Backend, bag: Bag) -> None:
     """The record of a small message in a log."""
     ready = Ready(unix, bag, "log")
-    size = os.fstat(ready.tx._line.log._memory.fd).st_size
+    size = os.fstat(ready.tx._writer.log._memory.fd).st_size
     for more in (0, 10):
         with (
             limited(resource.RLIMIT_FSIZE, size + more),
@@ -262,7 +262,9 @@ def test_refused_packets_injected(
     ready.check()
 
 
-def test_refused_hops_injected(unix: Backend, bag: Bag, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_refused_switches_injected(
+    unix: Backend, bag: Bag, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Too many descriptors are in flight for the one that leads into a log (injected): however
     often that is tried, nothing of it stays in the channel."""
     ready = Ready(unix, bag, "full")
