@@ -1,4 +1,4 @@
-"""Any bytes become an attack: each byte is one choice of what a hostile peer sends."""
+"""Attacks made of any bytes: each byte is one choice of a hostile peer."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _CLASSES = [
     for name in (b"IpcSender", b"IpcReceiver", b"IpcBytesSender", b"IpcBytesReceiver")
 ] + [b"cipc_core.shared_memory\nIpcSharedMemory\n"]
 
-# Nothing here calls what it names, so no pickle made of these runs strange code.
+# The globals named here are never called, so no pickle made of these runs strange code.
 _PICKLE_PARTS = [
     *(b"]", b")", b"(", b"a", b"e", b"t", b"\x85", b"\x86", b"\x87", b"N", b"2", b"0", b"1", b"}"),
     *(b"s", b"u", b"\x94", b"b", b"h\x00", b"h\x01", b"q\x00", b"q\x01", b"."),
@@ -77,7 +77,7 @@ class Arsenal(ExitStack):
 
 
 class Attack:
-    """Sends what an input says. Only the attacker's errors end it early."""
+    """The attack that an input describes. Only the attacker's errors end it early."""
 
     def __init__(self, peer: Peer, arsenal: Arsenal, choices: Choices) -> None:
         self._peer = peer

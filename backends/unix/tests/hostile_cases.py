@@ -1,4 +1,4 @@
-"""What hostile peers send, each with what a receiver makes of it."""
+"""Messages of hostile peers, each with the outcome at its receiver."""
 
 from __future__ import annotations
 

@@ -33,15 +33,15 @@ SEAL, SHRINK, GROW, WRITE = 1, 2, 4, 8
 SO_PASSPIDFD = 76
 
 LAST = b"the next message"
-"""What an honest sender sends after the attack."""
+"""The message of an honest sender after the attack."""
 
 MEMORY_ROOM = 192 << 20
 SECONDS = 10.0
-"""For what takes milliseconds, on a busy machine."""
+"""Seconds for an action that takes milliseconds, on a busy machine."""
 
 
 class Peer(ExitStack):
-    """The attacker's end of a channel, and what it opened for the attack."""
+    """The attacker's end of a channel, and everything it opened for the attack."""
 
     def __init__(self, fd: int) -> None:
         super().__init__()
@@ -114,7 +114,7 @@ class Attacked(NamedTuple):
     peer: Peer
 
     def check_usable(self) -> None:
-        """The other senders' messages arrive, with what they carry."""
+        """Check that the other senders' messages arrive, with their attachments."""
         self.tx.send(LAST, [self.tx])
         outcomes(lambda: self.rx.recv(5), LAST)
 
@@ -220,12 +220,12 @@ STRANGE: dict[str, Callable[[Peer], int]] = {
     "sparse memory": lambda peer: peer.memory(size=2**62),
     "a channel": Peer.a_socket,
 }
-"""Descriptors that may be anything but what they are said to be."""
+"""Descriptors of every type, to be sent as something else."""
 
 
 @contextmanager
 def bounded() -> Iterator[None]:
-    """Little memory and little time are taken inside."""
+    """Check that little memory and little time are taken inside."""
     limits = resource.getrlimit(resource.RLIMIT_AS)
     with open("/proc/self/statm", encoding="ascii") as statm:
         taken = int(statm.read().split()[0]) * resource.getpagesize()
@@ -248,7 +248,7 @@ def outcomes(
     last: bytes,
     read: Callable[[Any], bytes] = copied,
 ) -> list[Any]:
-    """What is received until the message `last`: payloads, and the classes of errors."""
+    """Return the payloads received until the message `last`, and the classes of errors."""
     seen: list[Any] = []
     while len(seen) < 1000:
         try:
@@ -266,7 +266,7 @@ def outcomes(
 
 
 def use(handle: Any, most: int = 500) -> None:
-    """Do with an attacker's endpoint or region what one does with it, and close it."""
+    """Use an attacker's endpoint or region as usual, and close it."""
     try:
         if handle.kind is Kind.SHARED_MEMORY:
             bytes(handle.buffer[:100])

@@ -1,4 +1,4 @@
-"""Peers that send what no sender here would: an error for each, and nothing else."""
+"""Messages that no sender here would send: an error for each, and nothing else."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def received_to_map(case: Case, unix: Backend) -> None:
 
 
 def selected(case: Case, unix: Backend) -> None:
-    """In a set whose other member has messages all the time."""
+    """An attack in a set whose other member has messages all the time."""
     tx, rx = unix.channel()
     other_tx, other_rx = unix.channel()
     group = unix.receiver_set()
@@ -85,7 +85,7 @@ def selected(case: Case, unix: Backend) -> None:
 
 
 def accepted(case: Case, unix: Backend) -> None:
-    """As the first message to a one-shot server."""
+    """An attack as the first message to a one-shot server."""
     server = unix.one_shot_server()
     with closing(server), socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as sock:
         sock.connect(f"{server.name}/{WAITING}")

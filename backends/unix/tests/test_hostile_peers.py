@@ -41,7 +41,7 @@ SENDER, RECEIVER = 1, 2
 
 @pytest.mark.parametrize("how", [socket.SHUT_WR, socket.SHUT_RDWR])
 def test_one_sender_shuts_the_channel_down(attacked: Attacked, how: int) -> None:
-    """It ends for all: what was sent arrives, and nobody is told for ever of empty packets."""
+    """The channel ends for all: sent messages arrive, and empty packets are no endless errors."""
     tx, rx, peer = attacked
     tx.send(b"sent before")
     peer.sock.shutdown(how)
@@ -54,7 +54,7 @@ def test_one_sender_shuts_the_channel_down(attacked: Attacked, how: int) -> None
 
 @pytest.mark.parametrize("described", [False, True], ids=["in garbage", "as a sender"])
 def test_a_network_socket_that_would_linger(attacked: Attacked, described: bool) -> None:
-    """Closing it would wait for the attacker to read what is in it."""
+    """Closing the socket would wait for the attacker to read its content."""
     _, rx, peer = attacked
     listener = peer.enter_context(socket.create_server(("127.0.0.1", 0)))
     with socket.create_connection(listener.getsockname()) as full:
@@ -88,8 +88,8 @@ def test_empty_packets_before_the_end(attacked: Attacked) -> None:
 
 
 def test_sockets_that_deliver_process_descriptors(attacked: Attacked) -> None:
-    """With SO_PASSPIDFD the kernel adds a descriptor to each packet; whoever gives a socket away
-    can set it at any time."""
+    """With SO_PASSPIDFD the kernel adds a descriptor to each packet. A peer that gives a socket
+    away can set it at any time."""
     _, rx, peer = attacked
     writer, reader = peer.sockets()
     try:
@@ -128,7 +128,7 @@ def test_the_receiver_of_the_channel_itself(attacked: Attacked) -> None:
 
 @pytest.mark.parametrize("depth", [1, 3, 20])
 def test_sockets_in_sockets_are_freed(attacked: Attacked, depth: int) -> None:
-    """What a refused descriptor holds in turn is freed by the kernel."""
+    """The descriptors inside a refused descriptor are freed by the kernel."""
     _, rx, peer = attacked
     inside, innermost = os.pipe()
     peer.own(inside)
@@ -207,7 +207,7 @@ def test_a_router_reports_and_goes_on(level_unix: Backend, monkeypatch: pytest.M
 
 
 def test_a_receiver_that_came_with_hostile_bytes(attacked: Attacked) -> None:
-    """What an attacker's own receiver holds is an error where it is read."""
+    """The messages of an attacker's own receiver are errors where they are read."""
     _, rx, peer = attacked
     writer, reader = peer.sockets()
     send_packet(writer, [b"garbage"])

@@ -35,7 +35,7 @@ PAGE = 4096
 
 @contextmanager
 def attacking(attack: Callable[[], object]) -> Iterator[None]:
-    """Another process does this again and again until it is killed."""
+    """Have another process do this again and again until it is killed."""
     pid = os.fork()
     if pid == 0:
         try:
@@ -121,7 +121,7 @@ def test_a_payload_that_shrinks_while_it_is_read(attacked: Attacked) -> None:
 
 
 def test_a_payload_that_shrinks_while_it_is_mapped(attacked: Attacked) -> None:
-    """It can be touched to its end, or is refused: no SIGBUS."""
+    """The mapping can be touched to its end, or is refused: no SIGBUS."""
     _, rx, peer = attacked
     size = SMALLEST_MAPPED
 
@@ -157,7 +157,7 @@ def test_a_payload_that_shrinks_while_it_is_mapped(attacked: Attacked) -> None:
 
 
 def test_a_payload_whose_pages_are_taken_away(attacked: Attacked) -> None:
-    """Nothing forbids its sender to make holes in it: they are zeros."""
+    """Holes, which nothing forbids the sender to make, are zeros."""
     _, rx, peer = attacked
     fd = peer.memory(b"x" * (64 + SMALLEST_MAPPED))
     peer.in_memory(SMALLEST_MAPPED, fd)
@@ -181,7 +181,7 @@ def test_a_payload_whose_pages_are_taken_away(attacked: Attacked) -> None:
 
 
 def test_what_was_written_in_a_mapped_payload_stays(attacked: Attacked) -> None:
-    """Whatever its sender writes there afterwards, and the sender does not see it."""
+    """The receiver's writes survive those of the sender, and the sender does not see them."""
     _, rx, peer = attacked
     fd = peer.memory(bytes(64 + SMALLEST_MAPPED))
     peer.in_memory(SMALLEST_MAPPED, fd)
@@ -238,7 +238,7 @@ def closing_fd(fd: int) -> Iterator[int]:
 
 
 def test_a_payload_that_changes_while_it_is_decoded(attacked: Attacked) -> None:
-    """What was received is a copy, also while the writer goes on."""
+    """Received bytes are a copy, also while the writer goes on."""
     _, rx, peer = attacked
     fd = peer.memory(bytes(100_064))
     turns = itertools.cycle([b"a" * 100_000, b"b" * 100_000])

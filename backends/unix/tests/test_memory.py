@@ -35,7 +35,7 @@ def passed(unix: Backend, bag: Bag, region: Any) -> UnixSharedMemory:
 
 
 def test_a_region_that_comes_back_is_mapped_once(unix: Backend) -> None:
-    """While this process has it, it costs neither a descriptor nor page faults again."""
+    """A region that this process has costs neither a descriptor nor page faults again."""
     with Bag() as bag:
         region = bag.keep(unix.shared_memory(b"x" * SIZE))
         mapping = region.buffer.obj
@@ -74,7 +74,8 @@ def test_a_region_is_forgotten_with_its_last_handle_and_view(unix: Backend) -> N
 def test_pages_are_asked_for_where_the_kernel_keeps_account(
     unix: Backend, monkeypatch: pytest.MonkeyPatch, strict: bool
 ) -> None:
-    """It would kill whoever touches what it does not have; elsewhere they are taken by and by."""
+    """Pages are taken at once under strict account, since the kernel would kill a process that
+    touches more than there are. Elsewhere they are taken by and by."""
     monkeypatch.setattr(memory, "_keeps_strict_account", lambda: strict)
     with Bag() as bag:
         region: Any = bag.keep(unix.shared_memory(SIZE))

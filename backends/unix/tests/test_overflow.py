@@ -1,4 +1,4 @@
-"""The log that takes what the socket does not."""
+"""The log for messages that the socket has no room for."""
 
 from __future__ import annotations
 
@@ -186,7 +186,7 @@ def test_a_set_sees_what_is_in_a_log(
     tx, rx = ends
     fill(tx)
     assert number(rx.recv(1)[0]) == 0
-    while not rx._log:  # type: ignore[attr-defined]
+    while not rx._incoming.log:  # type: ignore[attr-defined]
         last = number(rx.recv(1)[0])
     group = unix.receiver_set()
     group.add(rx, 7)

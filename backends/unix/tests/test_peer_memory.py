@@ -39,7 +39,7 @@ def ends() -> Iterator[Ends]:
 
 
 def passed(ends: Ends, payload: Buffer) -> MemoryPayload:
-    """Sent and received, not yet read."""
+    """Send and receive a payload; return it unread."""
     tx, rx = ends
     tx.send(payload)
     arrived = rx.recv(1)[0]
@@ -65,7 +65,7 @@ def test_a_map_is_writable_and_this_receivers_own(ends: Ends, size: int) -> None
 
 
 def test_a_large_payload_is_not_copied(ends: Ends) -> None:
-    """Its bytes lie where its sender wrote them, aligned as in the payload."""
+    """The bytes lie where the sender wrote them, aligned as in the payload."""
     view = passed(ends, bytes(LARGE)).map()
     assert isinstance(view.obj, mmap.mmap)
     assert HEAD_SIZE % 64 == 0
@@ -110,7 +110,7 @@ def test_memory_that_is_held_for_long_belongs_to_the_receiver(ends: Ends) -> Non
 
 
 def test_more_than_a_process_should_hold_is_copied(ends: Ends) -> None:
-    """Each that is not costs descriptors, of which there may be few."""
+    """Each unread payload costs descriptors, of which there may be few."""
     level = descriptors()
     views = [passed_on(ends, number) for number in range(3 * MOST_HELD)]
     assert descriptors() - level <= 2 * MOST_HELD + KEPT_REGIONS
@@ -128,7 +128,7 @@ def passed_on(ends: Ends, number: int) -> memoryview:
 
 
 def test_the_last_descriptors(ends: Ends) -> None:
-    """Where none is left for a mapping, it is a copy."""
+    """A payload is a copy if no descriptor is left for a mapping."""
     arrived = passed(ends, b"x" * LARGE)
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     with open("/dev/null", "rb") as file:
@@ -179,7 +179,7 @@ def test_memory_that_cannot_be_mapped_is_copied(
 
 
 def test_huge_pages(ends: Ends) -> None:
-    """They cannot be mapped safely: who makes a hole there may find none left. So: a copy."""
+    """A copy: huge pages cannot be mapped safely, since none may be left to fill a hole."""
     size = 2 << 20
     fd = os.memfd_create("huge", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING | os.MFD_HUGETLB)
     try:
@@ -200,7 +200,7 @@ def test_huge_pages(ends: Ends) -> None:
 @pytest.mark.parametrize("state", ["unread", "mapped"])
 @pytest.mark.parametrize("who", ["parent", "child"])
 def test_after_a_fork_memory_is_never_free(ends: Ends, state: str, who: str) -> None:
-    """Parent and child have it then, and neither knows when the other is done."""
+    """Parent and child have the memory then, and neither knows when the other is done."""
     tx, _ = ends
     payload = b"both" * (LARGE // 4)
     arrived = passed(ends, payload)
@@ -283,7 +283,7 @@ def test_a_map_outlives_both_ends() -> None:
 
 
 def test_unread_payloads_of_a_set(ends: Ends) -> None:
-    """Each holds its memory until it is read or dropped."""
+    """Each payload holds its memory until it is read or dropped."""
     tx, rx = ends
     members = registry.backend("unix").receiver_set()
     members.add(rx, 1)

@@ -1,4 +1,4 @@
-"""Where the system refuses: a clear error, nothing half-sent, and the channel goes on."""
+"""Refusals of the system: a clear error, nothing half-sent, and the channel goes on."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def refused(*codes: int, match: str = ".") -> Iterator[None]:
     with pytest.raises(IpcIOError, match=match) as caught:
         yield
     assert caught.value.errno in codes
-    caught.value.__traceback__ = None  # its frames hold what was half made
+    caught.value.__traceback__ = None  # its frames hold half made objects
     del caught
     gc.collect()
 
@@ -91,7 +91,7 @@ class Ready:
         self.tx.send(bytes(size), [self.sub_tx, self.moved_rx])
 
     def check(self) -> None:
-        """Nothing was sent of what failed, its receiver is here, and the channel goes on."""
+        """Check that nothing of the failed send arrives, and its receiver and the channel work."""
         self.moved_tx.send(b"here")
         assert self.moved_rx.recv(5)[0] == b"here"
         self.tx.send(b"next", [self.moved_rx])
@@ -286,7 +286,7 @@ def test_refused_switches_injected(
 
 
 def test_most_attachments(unix: Backend, bag: Bag) -> None:
-    """More than a receiver takes are refused where they are sent."""
+    """More attachments than a receiver takes are refused where they are sent."""
     ready = Ready(unix, bag, "empty")
     with pytest.raises(IpcError, match=f"at most {MOST_ATTACHMENTS} attachments"):
         ready.tx.send(b"never", [ready.sub_tx] * (MOST_ATTACHMENTS + 1))
