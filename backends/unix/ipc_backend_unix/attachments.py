@@ -28,7 +28,7 @@ class Lendable:
         """Keep the descriptors open, and a receiver from being used, until the loan ends.
 
         Returns the number for the entry in the frame, the descriptors, and the function that ends
-        the loan, to be called with whether the message was sent. Raises ClosedError after `close`,
+        the loan; its argument is whether the message was sent. Raises ClosedError after `close`,
         IpcError for a receiver that is in use or lent.
         """
         raise NotImplementedError
@@ -83,7 +83,9 @@ def make_handles(frame: Frame, fds: list[int], makers: Makers) -> list[Attachmen
     start = 0
     try:
         if frame.descriptors != len(fds):
-            raise DecodeError(f"a frame came with {len(fds)} descriptors, not what it announces")
+            raise DecodeError(
+                f"a frame announces {frame.descriptors} descriptors, and came with {len(fds)}"
+            )
         for kind, count, number in frame.entries:
             make = makers.get(kind)
             if make is None:

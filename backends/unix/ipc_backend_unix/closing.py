@@ -32,21 +32,19 @@ class Closing:
         raise NotImplementedError
 
     def close(self) -> None:
-        """Closing twice does nothing."""
+        """Close it now, or when the thread that uses it leaves. Closing twice does nothing."""
         if self._closed:
             return
-        # From here on every new use raises.
-        self._closed = True
-        # Nobody uses it: done.
+        self._closed = True  # from here on every new use raises
         if self._reap():
             return
-        # Somebody does. First end the wait, then leave the release to that thread: in the other
-        # order it could release before the wait is ended.
+        # Another thread uses it. End its wait, then leave the release to it: in the other order
+        # the descriptors could be closed before `_end_wait` uses them.
         with _ending:
             if not self._abandoned:
                 self._end_wait()
                 self._abandoned = True
-        # That thread may have left between the two, and not have seen that it was to release.
+        # That thread may have left in between, without seeing that it was to release.
         self._reap()
 
     def after_fork(self) -> None:

@@ -57,7 +57,8 @@ class QueueWriter:
 
     def _continue(self) -> None:
         sock, reader = pair()
-        # The kernel admits a packet while less than SO_SNDBUF is taken; it doubles what it is told.
+        # The kernel admits a packet while less than SO_SNDBUF is taken. It doubles the size that
+        # it is given.
         room = (unsent(self._sock) + 4096) // 2
         self._sock.setsockopt(_socket.SOL_SOCKET, _socket.SO_SNDBUF, room)
         send_packet(self._sock, [_CONTINUED], [reader.fileno()])

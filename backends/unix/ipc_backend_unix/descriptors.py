@@ -113,7 +113,7 @@ def freeze_size(fd: int) -> int:
 
 
 def is_kept_from_shrinking(fd: int) -> bool:
-    """Whether the seal against shrinking is set. Raises OSError for a descriptor of no memfd."""
+    """Return whether the seal against shrinking is set. Raises OSError if it is no memfd."""
     return bool(fcntl.fcntl(fd, _F_GET_SEALS) & _F_SEAL_SHRINK)
 
 

@@ -78,8 +78,8 @@ class Incoming:
         self._readiness: Readiness | None = None
 
     def has_messages(self) -> bool:
-        """Whether any is left, asked in the order in which a switch leads into its log: a message
-        that moves on in the meantime is seen at the next place."""
+        """Return whether any is left. Places are looked at in the order in which a switch passes
+        them on its way to its log, so one that moves on meanwhile is seen at the next."""
         return unread(self.sock) > 0 or self._held is not None or self.log is not None
 
     def look_ahead(self, packet: Packet, flags: int) -> None:
@@ -215,9 +215,9 @@ class Incoming:
 
 
 def incoming_from_fds(fds: list[int], number: int, makers: Makers) -> Incoming:
-    """Go on where the receiver stood that was sent. Takes over the descriptors, also on errors.
+    """Make the queue of a receiver that was sent, at its position.
 
-    Raises DecodeError for descriptors that are not those of a receiver.
+    Takes over the descriptors, also on errors. Raises DecodeError if they are not a receiver's.
     """
     if not 1 <= len(fds) <= 3:
         close_fds(fds)

@@ -111,8 +111,10 @@ def _memory_for(size: int) -> Descriptor:
 
 @cache
 def _keeps_strict_account() -> bool:
-    """Whether the kernel refuses memory that it does not have (vm.overcommit_memory = 2). It then
-    kills a process that touches memory which was not asked for before, instead of refusing it."""
+    """Return whether the kernel refuses memory that it does not have (vm.overcommit_memory = 2).
+
+    It then kills a process that touches memory which was not asked for before.
+    """
     try:
         with open("/proc/sys/vm/overcommit_memory", "rb") as file:
             return file.read(1) == b"2"

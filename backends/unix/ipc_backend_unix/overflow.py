@@ -49,9 +49,12 @@ _RESERVE_END = 425984
 (net.core.wmem_max, doubled). Above SEND_BUFFER is the reserve, which only switches use."""
 
 _ANNOUNCE_TRIES = 100
-"""Tries one after the other, before a sender waits a little between two."""
+"""Tries at once, before a sender waits a little between two."""
 _ANNOUNCE_SECONDS = 0.5
+"""The time after which a sender gives up."""
+
 _CHUNK = 1 << 18
+"""Bytes of a log that are read at once."""
 
 _RECORD = struct.Struct("<QQ")
 
@@ -59,11 +62,11 @@ _RECORD = struct.Struct("<QQ")
 class Announcer:
     """The way of a switch into a full socket.
 
-    The kernel admits a packet while less than the limit SO_SNDBUF is taken, and the limit belongs
-    to the sender's end. So the sender raises it just above the bytes that are taken, which admits
-    exactly one packet. All senders of a channel, in all processes, do so; they share the reserve up
-    to _RESERVE_END. The limit goes back to SEND_BUFFER when the log ends, or the announcement
-    fails.
+    The kernel admits a packet while less of the socket is taken than its limit (SO_SNDBUF), and the
+    limit is the sender's to set. So a sender raises it just above the bytes that are taken, which
+    admits exactly one packet. The limit goes back to SEND_BUFFER when the log ends or the
+    announcement fails. All senders of a channel, in all processes, share one socket, its limit and
+    the reserve up to _RESERVE_END; a sender that loses the room to another tries again.
     """
 
     def __init__(self, sock: Socket) -> None:
@@ -79,7 +82,8 @@ class Announcer:
         try:
             if not self._switch_is_ahead:
                 self._squeeze_in(wire.pack(wire.SWITCH_AHEAD, []), (), deadline)
-                self._switch_is_ahead = True  # also if the switch fails: the next try's follows
+                # True also after the switch has failed: that of the next log follows it then.
+                self._switch_is_ahead = True
             self._squeeze_in(wire.pack(wire.SWITCH, []), fds, deadline)
         except BaseException:
             set_send_buffer(self.sock, SEND_BUFFER)
@@ -159,6 +163,10 @@ class LogWriter:
         return True
 
     def _write(self, record: Sequence[Buffer], fds: Sequence[int]) -> None:
+        """Append a record. On any error nothing was added.
+
+        Its descriptors go into the queue first, so that they are there when the record is read.
+        """
         self._token += 1
         if fds and self._queue:
             self._queue.put(self._token, fds)
@@ -201,7 +209,7 @@ class LogReader:
     """The log at its receiver, from the switch to its end."""
 
     def __init__(self, memory: Descriptor, queue: QueueReader | None, offset: int = 0) -> None:
-        """Takes over both. Raises DecodeError, with both closed, if it is not a log."""
+        """Take over both. Raises DecodeError, with both closed, if it is not a log."""
         self.memory = memory
         self.queue = queue
         self._chunk, self._chunk_start, self._at = b"", offset, 0

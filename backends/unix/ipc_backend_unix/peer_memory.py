@@ -59,7 +59,7 @@ class MemoryPayload(Descriptor):
     __slots__ = ("_sealed", "_since", "_size")
 
     def __init__(self, fd: int, size: int) -> None:
-        """Takes over the descriptor. Raises DecodeError for memory that is too small or sparse.
+        """Take over the descriptor. Raises DecodeError for memory that is too small or sparse.
 
         Only pages that the peer has filled are used, so a sparse file of any nominal size costs
         nothing here.

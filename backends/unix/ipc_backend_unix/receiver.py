@@ -47,7 +47,7 @@ class UnixReceiver(Closing, Lendable):
     kind: ClassVar[Kind] = Kind.RECEIVER
 
     def __init__(self, incoming: Incoming) -> None:
-        """Takes over the queue and its descriptors."""
+        """Take over the queue and its descriptors."""
         super().__init__()
         self.socket = incoming.sock
         self._incoming = incoming

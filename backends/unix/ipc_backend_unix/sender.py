@@ -28,7 +28,7 @@ class UnixSender(Lendable):
     kind: ClassVar[Kind] = Kind.SENDER
 
     def __init__(self, writer: ChannelWriter) -> None:
-        """Takes over one use of the writer."""
+        """Take over one use of the writer."""
         self._writer: ChannelWriter | None = writer
         self._waiting: set[Flag] = set()
 

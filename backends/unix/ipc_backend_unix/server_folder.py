@@ -52,7 +52,7 @@ class Folder:
             os.rename(fresh, self.path)
 
     def remove(self) -> None:
-        """Removing twice does nothing."""
+        """Remove the folder. Removing twice does nothing."""
         with _changing:
             if self._entry in _entries:
                 _remove_entry(self._entry)
@@ -150,7 +150,7 @@ def _prefix() -> str:
 
 @functools.cache  # once in a process: the folder may be long
 def _remove_leftovers(base: str) -> None:
-    """Remove what killed servers of this user left in a temporary folder."""
+    """Remove the folders that killed servers of this user left in a temporary folder."""
     if _prefix() == "ipc-":
         return
     try:
@@ -175,7 +175,7 @@ def _is_left(folder: os.DirEntry[str]) -> bool:
 
 
 def _is_bound(path: str) -> bool:
-    """Whether a socket lives at a path. A probe of another type learns it without connecting."""
+    """Return whether a socket lives at a path. A probe of another type does not connect."""
     probe = _socket.socket(_socket.AF_UNIX, _socket.SOCK_DGRAM)
     try:
         probe.connect(path)

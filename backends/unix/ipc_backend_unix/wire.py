@@ -1,4 +1,4 @@
-"""How a message looks on the wire.
+"""The bytes of a message on the wire.
 
 A frame is one packet, or one record of an overflow log:
 
@@ -70,7 +70,7 @@ class Frame:
     __slots__ = ("descriptors", "entries", "flags", "payload")
 
     def __init__(self, data: memoryview) -> None:
-        """Raises DecodeError for data that is not a well-formed frame of this version."""
+        """Take a frame apart. Raises DecodeError for one of another version or not well-formed."""
         if len(data) < HEADER_SIZE:
             raise DecodeError(f"a frame of {len(data)} bytes is too short")
         magic, version, flags, count = _HEADER.unpack_from(data)
