@@ -6,15 +6,15 @@ import sys
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, ClassVar
 
-from ipc_backend_macos import frame, kernel
+from ipc_backend_macos import kernel, wire
 from ipc_core.spi import Backend, Buffer, Capability, Finding, NotSupportedError
 
 if TYPE_CHECKING:
-    from ipc_backend_macos.one_shot_server import MacosOneShotServer
+    from ipc_backend_macos.listener import MacosOneShotServer
+    from ipc_backend_macos.memory import MacosSharedMemory
     from ipc_backend_macos.receiver import MacosReceiver
     from ipc_backend_macos.receiver_set import MacosReceiverSet
     from ipc_backend_macos.sender import MacosSender
-    from ipc_backend_macos.shared_memory import MacosSharedMemory
 
 
 class MacosBackend(Backend):
@@ -29,7 +29,7 @@ class MacosBackend(Backend):
         | Capability.FREES_RINGS
         | Capability.FILENO
     )
-    size_hints: ClassVar[tuple[int, ...]] = (frame.INLINE_MAX,)
+    size_hints: ClassVar[tuple[int, ...]] = (wire.INLINE_MAX,)
     remark: ClassVar[str | None] = "experimental: never run on a Mac"
 
     def unavailable_reason(self) -> str | None:
@@ -59,17 +59,17 @@ class MacosBackend(Backend):
         return MacosReceiverSet()
 
     def one_shot_server(self) -> MacosOneShotServer:
-        from ipc_backend_macos.one_shot_server import MacosOneShotServer
+        from ipc_backend_macos.listener import MacosOneShotServer
 
         return MacosOneShotServer()
 
     def connect(self, name: str) -> MacosSender:
-        from ipc_backend_macos.one_shot_server import connect
+        from ipc_backend_macos.listener import connect
 
         return connect(name)
 
     def shared_memory(self, data_or_size: Buffer | int) -> MacosSharedMemory:
-        from ipc_backend_macos.shared_memory import make_region
+        from ipc_backend_macos.memory import make_region
 
         return make_region(data_or_size)
 

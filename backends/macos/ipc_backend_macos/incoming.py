@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from ipc_backend_macos import frame, mach
-from ipc_backend_macos.receiving import done_with
+from ipc_backend_macos import mach, wire
+from ipc_backend_macos.buffers import done_with
 from ipc_backend_macos.rights import release_message, release_right
 from ipc_core.spi import Attachment, Buffer, DecodeError
 
@@ -19,7 +19,7 @@ def claim(received: memoryview, size: int) -> tuple[Buffer, Sequence[Attachment]
     message = received[:size]
     try:
         try:
-            parsed = frame.parse(message)
+            parsed = wire.parse(message)
         except BaseException:
             release_message(message)
             raise
@@ -29,7 +29,7 @@ def claim(received: memoryview, size: int) -> tuple[Buffer, Sequence[Attachment]
         done_with(received)
 
 
-def _claim(parsed: frame.Frame) -> tuple[Buffer, Sequence[Attachment]]:
+def _claim(parsed: wire.Frame) -> tuple[Buffer, Sequence[Attachment]]:
     ports = iter(parsed.ports)
     attachments: list[Attachment] = []
     records = iter(parsed.records)
@@ -46,7 +46,7 @@ def _claim(parsed: frame.Frame) -> tuple[Buffer, Sequence[Attachment]]:
         for attachment in attachments:
             attachment.close()
         for kind, _ in records:
-            for disposition in frame.RIGHTS[kind]:
+            for disposition in wire.RIGHTS[kind]:
                 release_right(next(ports), disposition)
         if parsed.region is not None:
             _mapped(*parsed.region)
@@ -54,24 +54,24 @@ def _claim(parsed: frame.Frame) -> tuple[Buffer, Sequence[Attachment]]:
 
 
 def _mapped(address: int, size: int) -> memoryview:
-    from ipc_backend_macos.shared_memory import mapped
+    from ipc_backend_macos.memory import mapped
 
     return memoryview(mapped(address, size)).cast("B")
 
 
 def _handle(kind: int, size: int, ports: Iterator[int]) -> Attachment:
     """Make the handle of an attachment; its rights are taken over, also when that fails."""
+    from ipc_backend_macos.memory import Entry, MacosSharedMemory, received_region
     from ipc_backend_macos.receiver import MacosReceiver
     from ipc_backend_macos.sender import received_sender
-    from ipc_backend_macos.shared_memory import Entry, MacosSharedMemory, received_region
 
-    if kind == frame.SENDER:
+    if kind == wire.SENDER:
         return received_sender(next(ports))
-    if kind == frame.GATED_SENDER:
+    if kind == wire.GATED_SENDER:
         return received_sender(next(ports), next(ports))
-    if kind == frame.RECEIVER:
+    if kind == wire.RECEIVER:
         return MacosReceiver(next(ports))
-    if kind == frame.REGION:
+    if kind == wire.REGION:
         name = next(ports)
         if name == mach.MACH_PORT_DEAD:
             raise DecodeError("a region in a message is gone")

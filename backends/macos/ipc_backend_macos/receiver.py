@@ -7,9 +7,9 @@ import time
 from collections.abc import Callable, Sequence
 from typing import ClassVar
 
-from ipc_backend_macos import frame, incoming, kernel, locking, mach
-from ipc_backend_macos.destination import received_from, receiver_is_gone, receivers_here
-from ipc_backend_macos.receiving import done_with, next_message
+from ipc_backend_macos import incoming, kernel, locking, mach, wire
+from ipc_backend_macos.buffers import done_with, next_message
+from ipc_backend_macos.remote_port import received_from, receiver_is_gone, receivers_here
 from ipc_core.spi import (
     Attachment,
     Buffer,
@@ -108,7 +108,7 @@ class MacosReceiver:
             if not self._users:
                 self._release()
             for _ in range(self._users):
-                nudge(self._name, frame.NUDGE_ID)
+                nudge(self._name, wire.NUDGE_ID)
 
     def _release(self) -> None:
         name, self._name = self._name, 0
@@ -174,7 +174,7 @@ def take(name: int, message: memoryview) -> tuple[Buffer, Sequence[Attachment]] 
     stays to be found; DecodeError for what is not a message.
     """
     bits, size, _, _, _, id = mach.HEADER.unpack_from(message)
-    if frame.is_note(bits):
+    if wire.is_note(bits):
         done_with(message)
         if id == mach.MACH_NOTIFY_NO_SENDERS:
             _ask_for_end(name)
@@ -193,7 +193,7 @@ def _ask_for_end(name: int) -> None:
 
 def nudge(name: int, id: int) -> None:
     """Put a note into the queue of a port that we receive on."""
-    note = frame.to_myself(name, id)
+    note = wire.to_myself(name, id)
     codes: list[int] = []
     kernel.send(mach.buffer_of(note), len(note), 0, codes)
     if codes[-1] != mach.MACH_MSG_SUCCESS:

@@ -7,10 +7,10 @@ import time
 from collections.abc import Sequence
 from typing import Union
 
-from ipc_backend_macos import frame, kernel, locking, mach
-from ipc_backend_macos.destination import received_from, receiver_is_gone
+from ipc_backend_macos import kernel, locking, mach, wire
+from ipc_backend_macos.buffers import done_with, next_message
 from ipc_backend_macos.receiver import MacosReceiver, nudge, take
-from ipc_backend_macos.receiving import done_with, next_message
+from ipc_backend_macos.remote_port import received_from, receiver_is_gone
 from ipc_core.spi import (
     Attachment,
     Buffer,
@@ -169,7 +169,7 @@ class MacosReceiverSet:
         with locking.LOCK:
             if not self._woken and not self._closed:
                 self._woken = True
-                nudge(self._alarm, frame.NUDGE_ID)
+                nudge(self._alarm, wire.NUDGE_ID)
 
     def fileno(self) -> int:
         """See OsIpcReceiverSet.fileno: a kqueue, made on first use."""
@@ -189,7 +189,7 @@ class MacosReceiverSet:
             if not self._users:
                 self._release()
             for _ in range(self._users):
-                nudge(self._alarm, frame.NUDGE_ID)
+                nudge(self._alarm, wire.NUDGE_ID)
 
     def _release(self) -> None:
         while self._ids:

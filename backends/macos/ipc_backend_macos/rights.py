@@ -5,7 +5,7 @@ from __future__ import annotations
 import ctypes
 from typing import Any
 
-from ipc_backend_macos import frame, kernel, mach
+from ipc_backend_macos import kernel, mach, wire
 from ipc_backend_macos.mach import (
     GUARDED,
     HEADER,
@@ -32,7 +32,7 @@ def release_message(message: memoryview) -> None:
     bits, _, remote, _, voucher, _ = HEADER.unpack_from(message)
     release_right(remote, bits & 0x1F)
     release_right(voucher, bits >> mach.MACH_MSGH_BITS_VOUCHER_SHIFT & 0x1F)
-    for kind, offset in frame.descriptors(message):
+    for kind, offset in wire.descriptors(message):
         release_descriptor(message, kind, offset)
 
 

@@ -9,9 +9,9 @@ import time
 from collections.abc import Callable, Sequence
 from typing import ClassVar
 
-from ipc_backend_macos import frame, kernel, locking, mach
-from ipc_backend_macos.destination import Destination, adopt
-from ipc_backend_macos.parcel import Parcel
+from ipc_backend_macos import kernel, locking, mach, wire
+from ipc_backend_macos.outgoing import Parcel
+from ipc_backend_macos.remote_port import Destination, adopt
 from ipc_core.spi import Attachment, Buffer, ClosedError, IpcIOError, Kind
 
 _LARGEST = 0xFFFFFFFF
@@ -48,7 +48,7 @@ class MacosSender:
         self.destination  # noqa: B018  raises
         buffers = data if isinstance(data, (list, tuple)) else (data,)
         length = sum(memoryview(buffer).nbytes for buffer in buffers)
-        if length <= frame.INLINE_MAX:
+        if length <= wire.INLINE_MAX:
             self._post(buffers, length, None, attachments)
             return
         if length > _LARGEST:
@@ -69,7 +69,7 @@ class MacosSender:
         region: list[int] | None,
         attachments: Sequence[Attachment],
     ) -> None:
-        from ipc_backend_macos.luggage import Luggage
+        from ipc_backend_macos.attachments import Luggage
 
         with locking.LOCK:
             destination = self.destination
@@ -81,7 +81,7 @@ class MacosSender:
             try:
                 luggage.pack()
                 parcel = Parcel(
-                    frame.compose(
+                    wire.compose(
                         destination.name,
                         luggage.records,
                         luggage.ports,

@@ -11,9 +11,9 @@ import threading
 import time
 from collections.abc import Callable
 
-from ipc_backend_macos import frame, kernel, locking, mach
+from ipc_backend_macos import kernel, locking, mach, wire
+from ipc_backend_macos.buffers import done_with, next_message
 from ipc_backend_macos.mach import HEADER, NOTIFIED_NAME_OFFSET, SECURITY_TRAILER
-from ipc_backend_macos.receiving import done_with, next_message
 from ipc_backend_macos.rights import release_message
 from ipc_core.spi import IpcError, mend_after_fork
 
@@ -64,7 +64,7 @@ class Attendant:
                 done_with(message)
 
     def after_fork(self) -> None:
-        from ipc_backend_macos.destination import forget_all
+        from ipc_backend_macos.remote_port import forget_all
 
         self._port = 0
         forget_all()
@@ -83,7 +83,7 @@ def attend() -> int:
 def remind(name: int) -> None:
     """Have the thread flush what is held for a name."""
     port = attend()
-    note = frame.reminder(port, name)
+    note = wire.reminder(port, name)
     codes: list[int] = []
     kernel.send(mach.buffer_of(note), len(note), 0, codes)
     if codes[-1] != mach.MACH_MSG_SUCCESS:
@@ -91,19 +91,19 @@ def remind(name: int) -> None:
 
 
 def _handle(message: memoryview) -> None:
-    from ipc_backend_macos.destination import notification
+    from ipc_backend_macos.remote_port import notification
 
     bits, size, remote, _, _, id = HEADER.unpack_from(message)
-    if frame.is_note(bits):
+    if wire.is_note(bits):
         if id in (mach.MACH_NOTIFY_DEAD_NAME, mach.MACH_NOTIFY_SEND_POSSIBLE):
             notification(id, *mach.BODY.unpack_from(message, NOTIFIED_NAME_OFFSET))
-        elif id == frame.REMINDER_ID:
+        elif id == wire.REMINDER_ID:
             notification(id, *mach.BODY.unpack_from(message, HEADER.size))
         return
     _, _, _, user, _ = SECURITY_TRAILER.unpack_from(message, size)
     reply_kind = bits & mach.MACH_MSGH_BITS_REMOTE_MASK
     if (
-        id != frame.HELLO_ID
+        id != wire.HELLO_ID
         or bits & mach.MACH_MSGH_BITS_COMPLEX
         or reply_kind != mach.MACH_MSG_TYPE_MOVE_SEND_ONCE
         or user != os.geteuid()
@@ -115,17 +115,17 @@ def _handle(message: memoryview) -> None:
 
 
 def _greeted_name(message: memoryview) -> bytes:
-    offset = HEADER.size + frame.OURS.size
+    offset = HEADER.size + wire.OURS.size
     if len(message) < offset:
         return b""
-    length = frame.OURS.unpack_from(message, HEADER.size)[4]
+    length = wire.OURS.unpack_from(message, HEADER.size)[4]
     return bytes(message[offset : offset + length])
 
 
 def refuse(reply: int) -> None:
     """Answer a client that there is nothing for it."""
     codes: list[int] = []
-    answer = frame.refusal(reply)
+    answer = wire.refusal(reply)
     kernel.send(mach.buffer_of(answer), len(answer), 0, codes)
     if codes[-1] != mach.MACH_MSG_SUCCESS:
         kernel.release_send(reply)
@@ -133,7 +133,7 @@ def refuse(reply: int) -> None:
 
 def _linger() -> None:
     """At a normal exit: let what is held go as long as somebody receives it."""
-    from ipc_backend_macos.destination import held_messages
+    from ipc_backend_macos.remote_port import held_messages
 
     held, give_up = held_messages(for_others=True), time.monotonic() + GRACE
     while held and time.monotonic() < give_up:

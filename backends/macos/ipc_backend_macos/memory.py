@@ -12,7 +12,7 @@ import weakref
 from typing import Any, ClassVar
 
 from ipc_backend_macos import kernel, locking
-from ipc_backend_macos.sharing import Shared
+from ipc_backend_macos.refcount import Shared
 from ipc_core.spi import Buffer, ClosedError, DecodeError, IpcIOError, Kind, mend_after_fork
 
 

@@ -19,9 +19,9 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Union
 
-from ipc_backend_macos import attendant, kernel, locking, mach
-from ipc_backend_macos.parcel import Parcel
-from ipc_backend_macos.sharing import Shared
+from ipc_backend_macos import kernel, locking, mach, notifications
+from ipc_backend_macos.outgoing import Parcel
+from ipc_backend_macos.refcount import Shared
 from ipc_core.spi import BrokenChannelError, ClosedError
 
 _destinations: dict[int, Destination] = {}
@@ -121,7 +121,7 @@ class Destination(Shared):
         """See to it that somebody flushes what is about to be held."""
         if self.name in receivers_here or self._expected:
             return
-        attendant.remind(self.name)
+        notifications.remind(self.name)
         self._expected = True
 
     def flush(self, limit: int | None = None) -> None:
@@ -180,7 +180,7 @@ class Destination(Shared):
     def wait_for_gate(self, name: int) -> None:
         """Hold everything until the port of this send right is dead; takes the right over."""
         if name in _own_gates or not kernel.notify(
-            name, mach.MACH_NOTIFY_SEND_POSSIBLE, attendant.attend()
+            name, mach.MACH_NOTIFY_SEND_POSSIBLE, notifications.attend()
         ):
             kernel.release_send(name)
             return
@@ -204,7 +204,7 @@ class Destination(Shared):
         """Ask to be told of the port's death, and of room in its queue after a send that failed
         for lack of it; both are one request. False if the port is dead."""
         if not self._notified and not self.dead:
-            if not kernel.notify(self.name, mach.MACH_NOTIFY_SEND_POSSIBLE, attendant.attend()):
+            if not kernel.notify(self.name, mach.MACH_NOTIFY_SEND_POSSIBLE, notifications.attend()):
                 self.has_died()
                 return False
             self._notified = True
@@ -290,7 +290,7 @@ def receives_elsewhere(name: int) -> None:
     receivers_here.discard(name)
     found = _destinations.get(name)
     if found is not None and found.held:
-        attendant.remind(name)
+        notifications.remind(name)
 
 
 def receiver_is_gone(name: int) -> None:

@@ -13,9 +13,9 @@ import secrets
 import time
 from collections.abc import Sequence
 
-from ipc_backend_macos import attendant, frame, kernel, locking, mach
+from ipc_backend_macos import kernel, locking, mach, notifications, wire
+from ipc_backend_macos.buffers import done_with, next_message
 from ipc_backend_macos.receiver import MacosReceiver
-from ipc_backend_macos.receiving import done_with, next_message
 from ipc_backend_macos.rights import release_message
 from ipc_backend_macos.sender import MacosSender, received_sender
 from ipc_core.spi import (
@@ -41,16 +41,16 @@ class _Offer:
         self._service = service
         mend_after_fork(self)
         try:
-            desk = attendant.attend()
+            desk = notifications.attend()
             with locking.LOCK:
-                attendant.greeted[service] = self._welcome
+                notifications.greeted[service] = self._welcome
                 kernel.make_send(desk)
                 try:
                     kernel.register(service, desk)
                 finally:
                     kernel.release_send(desk)
         except BaseException:
-            attendant.greeted.pop(service, None)
+            notifications.greeted.pop(service, None)
             kernel.release_send(port)
             raise
 
@@ -59,9 +59,9 @@ class _Offer:
         with locking.LOCK:
             port, self._port = self._port, 0
             if not port:  # withdrawn meanwhile
-                attendant.refuse(reply)
+                notifications.refuse(reply)
                 return
-            answer = frame.welcome(reply, port)
+            answer = wire.welcome(reply, port)
             codes: list[int] = []
             kernel.send(mach.buffer_of(answer), len(answer), 0, codes)
             if codes[-1] != mach.MACH_MSG_SUCCESS:  # the client has died
@@ -72,7 +72,7 @@ class _Offer:
     def withdraw(self) -> None:
         with locking.LOCK:
             port, self._port = self._port, 0
-            if attendant.greeted.pop(self._service, None) is not None:
+            if notifications.greeted.pop(self._service, None) is not None:
                 kernel.register(self._service, mach.MACH_PORT_NULL)
             kernel.release_send(port)
 
@@ -154,9 +154,9 @@ def _service_name(name: str) -> bytes:
 
 
 def _greet(desk: int, reply: int, service: bytes) -> None:
-    from ipc_backend_macos.parcel import Parcel
+    from ipc_backend_macos.outgoing import Parcel
 
-    greeting = Parcel(frame.hello(desk, reply, service))
+    greeting = Parcel(wire.hello(desk, reply, service))
     try:
         code = greeting.send()
     finally:
@@ -183,11 +183,11 @@ def _welcomed(message: memoryview) -> int:
     bits, size, _, _, _, id = mach.HEADER.unpack_from(message)
     _, _, _, user, _ = mach.SECURITY_TRAILER.unpack_from(message, size)
     try:
-        if id != frame.WELCOME_ID:
+        if id != wire.WELCOME_ID:
             raise IpcIOError(errno.ECONNREFUSED, "another client has connected, or it is closed")
-        found = list(frame.descriptors(message[:size]))
+        found = list(wire.descriptors(message[:size]))
         if (
-            not frame.is_note(bits)
+            not wire.is_note(bits)
             or [kind for kind, _ in found] != [mach.MACH_MSG_PORT_DESCRIPTOR]
             or user != os.geteuid()
         ):

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ipc_backend_macos import frame
-from ipc_backend_macos.destination import receives_elsewhere
+from ipc_backend_macos import wire
 from ipc_backend_macos.mach import MACH_MSG_TYPE_COPY_SEND, MACH_MSG_TYPE_MOVE_RECEIVE
+from ipc_backend_macos.memory import MacosSharedMemory
 from ipc_backend_macos.receiver import MacosReceiver
+from ipc_backend_macos.refcount import Shared
+from ipc_backend_macos.remote_port import receives_elsewhere
 from ipc_backend_macos.sender import MacosSender
-from ipc_backend_macos.shared_memory import MacosSharedMemory
-from ipc_backend_macos.sharing import Shared
 from ipc_core.spi import Attachment, ClosedError, ForeignHandleError, IpcError
 
 
@@ -54,7 +54,7 @@ class Luggage:
                 self._departed.append((attachment, name))  # first: an interrupt may come between
                 attachment.depart()
                 receives_elsewhere(name)
-                self._add(frame.RECEIVER, 0, name, MACH_MSG_TYPE_MOVE_RECEIVE)
+                self._add(wire.RECEIVER, 0, name, MACH_MSG_TYPE_MOVE_RECEIVE)
             elif isinstance(attachment, MacosSharedMemory):
                 self._pack_region(attachment)
 
@@ -62,23 +62,23 @@ class Luggage:
         destination = sender.destination
         gate = None if destination.dead else destination.gate()
         self.lenders.append(destination)
-        self._add(frame.SENDER, 0, destination.name, MACH_MSG_TYPE_COPY_SEND)
+        self._add(wire.SENDER, 0, destination.name, MACH_MSG_TYPE_COPY_SEND)
         if gate is not None:
-            self.records[-1] = (frame.GATED_SENDER, 0)
+            self.records[-1] = (wire.GATED_SENDER, 0)
             self.lenders.append(gate)
-            self.ports.append(frame.port_descriptor(gate.name, MACH_MSG_TYPE_COPY_SEND))
+            self.ports.append(wire.port_descriptor(gate.name, MACH_MSG_TYPE_COPY_SEND))
 
     def _pack_region(self, region: MacosSharedMemory) -> None:
         entry = region.entry
         if not entry.size:
-            self.records.append((frame.EMPTY_REGION, 0))
+            self.records.append((wire.EMPTY_REGION, 0))
             return
         self.lenders.append(entry)
-        self._add(frame.REGION, entry.size, entry.name, MACH_MSG_TYPE_COPY_SEND)
+        self._add(wire.REGION, entry.size, entry.name, MACH_MSG_TYPE_COPY_SEND)
 
     def _add(self, kind: int, size: int, name: int, disposition: int) -> None:
         self.records.append((kind, size))
-        self.ports.append(frame.port_descriptor(name, disposition))
+        self.ports.append(wire.port_descriptor(name, disposition))
 
     def sent(self) -> None:
         for receiver, _ in self._departed:

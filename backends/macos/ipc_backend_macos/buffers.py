@@ -7,11 +7,11 @@ import errno
 import time
 from typing import Any
 
-from ipc_backend_macos import frame, kernel, mach
+from ipc_backend_macos import kernel, mach, wire
 from ipc_backend_macos.rights import release_message
 from ipc_core.spi import IpcIOError
 
-_USUAL = frame.INLINE_MAX + 4096
+_USUAL = wire.INLINE_MAX + 4096
 """Bytes of a buffer that takes nearly every message; the rest get one of their own."""
 
 _spare: list[Any] = []

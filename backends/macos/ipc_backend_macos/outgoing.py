@@ -6,10 +6,10 @@ import ctypes
 from collections.abc import Sequence
 
 from ipc_backend_macos import kernel, mach
-from ipc_backend_macos.frame import descriptors
 from ipc_backend_macos.mach import HEADER, MACH_MSG_PORT_DESCRIPTOR, PORT
+from ipc_backend_macos.refcount import Shared
 from ipc_backend_macos.rights import release_descriptor, release_right
-from ipc_backend_macos.sharing import Shared
+from ipc_backend_macos.wire import descriptors
 
 
 class Parcel:

@@ -49,7 +49,7 @@ RECEIVER = int(Kind.RECEIVER)
 REGION = int(Kind.SHARED_MEMORY)
 EMPTY_REGION = 4
 GATED_SENDER = 5
-"""A sender, and the send right for its gate (see `destination`)."""
+"""A sender, and the send right for its gate (see `remote_port`)."""
 
 RIGHTS = {
     SENDER: (MACH_MSG_TYPE_MOVE_SEND,),
