@@ -1,104 +1,115 @@
-"""A thread that receives what the kernel and clients of one-shot servers say at any moment.
+"""The thread that receives the kernel's notifications, and greetings from clients of servers.
 
-It starts with the first thing that needs it: a held message, a wait for a channel's end, a server.
+It starts with the first request: of a held message, a wait for a channel's end, a server. Each
+request brings the handler that acts on the answer, so this module imports none of its users.
 """
 
 from __future__ import annotations
 
-import atexit
 import os
 import threading
-import time
 from collections.abc import Callable
 
 from ipc_backend_macos import kernel, locking, mach, wire
-from ipc_backend_macos.buffers import done_with, next_message
+from ipc_backend_macos.buffers import next_message, recycle
 from ipc_backend_macos.mach import HEADER, NOTIFIED_NAME_OFFSET, SECURITY_TRAILER
 from ipc_backend_macos.rights import release_message
 from ipc_core.spi import IpcError, mend_after_fork
 
-GRACE = 0.5
-"""Seconds without progress after which a process that ends gives up what it still holds."""
+Handler = Callable[[int, int], object]
+"""A function that is called with the id and the name of every notification, in the thread and under
+LOCK. It ignores names that are not its own."""
 
-_STEP = 0.005
+_handlers: set[Handler] = set()
+
+greeted: dict[bytes, Callable[[int], None]] = {}
+"""The function that answers a client's greeting, by the server's name. It is called in the thread,
+with the reply right."""
 
 
-class Attendant:
-    """Its port, and the thread. In a forked child there is none until it is needed."""
+class NotificationPort:
+    """The port, and the thread that receives from it. A forked child has neither until it needs
+    them."""
 
     def __init__(self) -> None:
-        self._port = 0
-        self._linger = False
+        self.name = 0
         mend_after_fork(self)
 
-    def port(self) -> int:
-        """The port that notifications and greetings go to; the thread is running."""
-        if not self._port:
+    def open(self) -> int:
+        """Return the port's name, with the thread running."""
+        if not self.name:
             with locking.LOCK:
-                if not self._port:
-                    port = kernel.new_port()
+                if not self.name:
+                    name = kernel.new_port()
                     thread = threading.Thread(
-                        target=self._run, args=(port,), name="ipc-macos", daemon=True
+                        target=_serve, args=(name,), name="ipc-macos", daemon=True
                     )
                     try:
                         thread.start()
                     except BaseException:
-                        kernel.destroy_port(port)
+                        kernel.destroy_port(name)
                         raise
-                    self._port = port
-                    if not self._linger:
-                        self._linger = True
-                        atexit.register(_linger)
-        return self._port
-
-    def _run(self, port: int) -> None:
-        while True:
-            message = next_message(port, None, mach.MACH_RCV_TRAILER_SENDER)
-            if message is None:
-                continue
-            try:
-                _handle(message)
-            except IpcError:
-                pass  # the system refused; whoever waits for it learns by its own next call
-            finally:
-                done_with(message)
+                    self.name = name
+        return self.name
 
     def after_fork(self) -> None:
-        from ipc_backend_macos.remote_port import forget_all
-
-        self._port = 0
-        forget_all()
+        self.name = 0
         greeted.clear()
 
 
-greeted: dict[bytes, Callable[[int], None]] = {}
-"""Who answers a client's greeting, by the server's name; called with the reply right."""
+_port = NotificationPort()
 
 
-def attend() -> int:
-    """Start the thread if it does not run; return the port for notifications."""
-    return _attendant.port()
+def port() -> int:
+    """Return the name of the port for notifications and greetings; start the thread if needed."""
+    return _port.open()
 
 
-def remind(name: int) -> None:
-    """Have the thread flush what is held for a name."""
-    port = attend()
-    note = wire.reminder(port, name)
+def request(name: int, handler: Handler) -> bool:
+    """Have the handler called when the port of a send right dies, or, after a send with
+    MACH_SEND_NOTIFY that failed, has room again. False if the port is dead.
+
+    The two are one request to the kernel, and the first notification uses it up.
+    """
+    _handlers.add(handler)
+    return kernel.notify(name, mach.MACH_NOTIFY_SEND_POSSIBLE, port())
+
+
+def remind(name: int, handler: Handler) -> None:
+    """Have the handler called soon with `name` and the id REMINDER_ID."""
+    _handlers.add(handler)
+    kernel.send_note(wire.reminder(port(), name))
+
+
+def refuse(reply: int) -> None:
+    """Answer a client that no server of this name is free; takes over the reply right."""
     codes: list[int] = []
-    kernel.send(mach.buffer_of(note), len(note), 0, codes)
+    answer = wire.refusal(reply)
+    kernel.send(mach.buffer_of(answer), len(answer), 0, codes)
     if codes[-1] != mach.MACH_MSG_SUCCESS:
-        raise kernel.failed("mach_msg", codes[-1])
+        kernel.release_send(reply)
+
+
+def _serve(port: int) -> None:
+    while True:
+        message = next_message(port, None, mach.MACH_RCV_TRAILER_SENDER)
+        if message is None:
+            continue
+        try:
+            _handle(message)
+        except IpcError:
+            pass  # the system refused; a thread that waits for it learns so by its own next call
+        finally:
+            recycle(message)
 
 
 def _handle(message: memoryview) -> None:
-    from ipc_backend_macos.remote_port import notification
-
     bits, size, remote, _, _, id = HEADER.unpack_from(message)
     if wire.is_note(bits):
         if id in (mach.MACH_NOTIFY_DEAD_NAME, mach.MACH_NOTIFY_SEND_POSSIBLE):
-            notification(id, *mach.BODY.unpack_from(message, NOTIFIED_NAME_OFFSET))
+            _notify(id, *mach.BODY.unpack_from(message, NOTIFIED_NAME_OFFSET))
         elif id == wire.REMINDER_ID:
-            notification(id, *mach.BODY.unpack_from(message, HEADER.size))
+            _notify(id, *mach.BODY.unpack_from(message, HEADER.size))
         return
     _, _, _, user, _ = SECURITY_TRAILER.unpack_from(message, size)
     reply_kind = bits & mach.MACH_MSGH_BITS_REMOTE_MASK
@@ -110,37 +121,15 @@ def _handle(message: memoryview) -> None:
     ):
         release_message(message)
         return
-    answer = greeted.pop(_greeted_name(message[:size]), refuse)
+    answer = greeted.pop(wire.greeted_name(message[:size]), refuse)
     answer(remote)
 
 
-def _greeted_name(message: memoryview) -> bytes:
-    offset = HEADER.size + wire.OURS.size
-    if len(message) < offset:
-        return b""
-    length = wire.OURS.unpack_from(message, HEADER.size)[4]
-    return bytes(message[offset : offset + length])
-
-
-def refuse(reply: int) -> None:
-    """Answer a client that there is nothing for it."""
-    codes: list[int] = []
-    answer = wire.refusal(reply)
-    kernel.send(mach.buffer_of(answer), len(answer), 0, codes)
-    if codes[-1] != mach.MACH_MSG_SUCCESS:
-        kernel.release_send(reply)
-
-
-def _linger() -> None:
-    """At a normal exit: let what is held go as long as somebody receives it."""
-    from ipc_backend_macos.remote_port import held_messages
-
-    held, give_up = held_messages(for_others=True), time.monotonic() + GRACE
-    while held and time.monotonic() < give_up:
-        time.sleep(_STEP)
-        before, held = held, held_messages(for_others=True)
-        if held != before:
-            give_up = time.monotonic() + GRACE
-
-
-_attendant = Attendant()
+def _notify(id: int, name: int) -> None:
+    with locking.LOCK:
+        try:
+            for handler in tuple(_handlers):
+                handler(id, name)
+        finally:
+            if id == mach.MACH_NOTIFY_DEAD_NAME:
+                kernel.release_send(name)  # the reference that came with the notification

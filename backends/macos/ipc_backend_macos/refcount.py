@@ -1,15 +1,15 @@
-"""One right, shared by handles and messages of this process."""
+"""The count of holders of a right that handles and messages of this process share."""
 
 from __future__ import annotations
 
 from abc import abstractmethod
 
 
-class Shared:
-    """It goes when nobody holds it any more. All of it happens under LOCK.
+class RefCounted:
+    """A right that is given back when its last holder drops it. Every call needs LOCK.
 
-    Holding and dropping twice is like once, so an exception from a signal handler, after which
-    nobody knows how far it came, does no harm.
+    Holders are a set, so that holding or dropping twice counts once: after an exception from a
+    signal handler, a call whose progress is unknown can be repeated.
     """
 
     def __init__(self) -> None:
@@ -25,4 +25,4 @@ class Shared:
 
     @abstractmethod
     def unused(self) -> None:
-        """Nobody holds it. May be called more than once."""
+        """Give the right back: no holder is left. Later calls do nothing."""

@@ -1,15 +1,23 @@
-"""What this process can send to: one object for each port, shared by all senders for it.
+"""The ports that this process can send to, each an object shared by all senders for it.
 
 Mach gives all send rights for one port the same name in a task, so the name finds the object. It
 holds one reference to the right, however many handles there are, and the messages that the port's
-queue had no room for. A held queue is flushed by whoever receives from the port, in this process;
-where that is another one, by the attendant, when the kernel says that the port has room (a
-send-possible notification). The attendant's thread is not interrupted by signal handlers, so it
-always gets to ask for the next notification.
+queue had no room for.
 
-Other processes must not overtake what is held here: a sender that is sent meanwhile goes with a
-gate, a port that dies when all that was held then has left. Who receives such a sender holds what
-it sends on it until the gate is open. A dead process has no gates.
+How a message is posted, held back and retried: `post` tries at once if nothing is held. A message
+that finds the queue full, or others before it, is held. From then on every message for the port
+goes through `held`, so none overtakes another, until `flush` has emptied it.
+
+The invariant is that while something is held, somebody is going to flush, and never by polling:
+
+- If this process receives from the port, each receive makes room and moves one held message into
+  the queue (`fill_up`).
+- If another process receives, a notification tells that there is room. The kernel owes one only
+  after a send with MACH_SEND_NOTIFY that failed while a request was in place, so `_flush_one` asks
+  first and sends then. All of this runs in the thread of `notifications`, which no signal handler
+  interrupts between the two; `_expect_flush` reminds it to make the first attempt.
+- While a gate of another process is closed, its opening flushes (see `gate`).
+- If the port dies, everything held for it is discarded (`mark_dead`).
 """
 
 from __future__ import annotations
@@ -19,119 +27,87 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Union
 
-from ipc_backend_macos import kernel, locking, mach, notifications
-from ipc_backend_macos.outgoing import Parcel
-from ipc_backend_macos.refcount import Shared
-from ipc_core.spi import BrokenChannelError, ClosedError
+from ipc_backend_macos import gate, kernel, locking, mach, notifications
+from ipc_backend_macos.gate import Gate
+from ipc_backend_macos.outgoing import OutgoingMessage
+from ipc_backend_macos.refcount import RefCounted
+from ipc_core.spi import BrokenChannelError, ClosedError, mend_after_fork
 
-_destinations: dict[int, Destination] = {}
-_closed_gates: dict[int, list[Destination]] = {}
-"""Gates of other processes, by name, and what waits for them."""
-
-_own_gates: dict[int, Gate] = {}
+remote_ports: dict[int, RemotePort] = {}
 
 receivers_here: set[int] = set()
 """Ports that a receiver or a set of this process receives from."""
 
 
-class Gate(Shared):
-    """A place in a held queue. The port is alive until the queue is flushed to here.
-
-    The object owns the receive right until then, and a send right until it is dropped.
-    """
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.name = 0
-        self.shut = True
-        made = False
-        try:
-            self.name = kernel.new_port()
-            kernel.make_send(self.name)
-            made = True
-            self.hold(self)
-            _own_gates[self.name] = self
-        except BaseException:
-            if self.name:
-                kernel.destroy_port(self.name)
-            if made:
-                kernel.release_send(self.name)
-            raise
-
-    def open(self) -> None:
-        if self.shut:
-            self.shut = False
-            kernel.destroy_port(self.name)
-        self.drop(self)
-
-    def unused(self) -> None:
-        if _own_gates.pop(self.name, None) is self:
-            kernel.release_send(self.name)
-
-
-class Destination(Shared):
-    """A port to send to."""
+class RemotePort(RefCounted):
+    """A port to send to. Every call needs LOCK."""
 
     def __init__(self, name: int) -> None:
         super().__init__()
         self.name = name
         self.dead = name == mach.MACH_PORT_DEAD
         self.forked = False
-        self.held: deque[Union[Parcel, Gate]] = deque()
-        self._gates: set[int] = set()
-        self._notified = self._expected = self._flushing = False
+        self.held: deque[Union[OutgoingMessage, Gate]] = deque()
+        self._closed_gates: set[int] = set()
+        self._requested = False
+        """Whether the kernel has a request that no notification has used up."""
+        self._flush_expected = False
+        """Whether a reminder or a notification of room is on its way."""
+        self._flushing = False
         self._watchers: list[Callable[[], object]] = []
 
     def unused(self) -> None:
-        if not self._holders and not self.held and _destinations.get(self.name) is self:
-            del _destinations[self.name]
+        if not self._holders and not self.held and remote_ports.get(self.name) is self:
+            del remote_ports[self.name]
             kernel.release_send(self.name)
 
-    def post(self, parcel: Parcel, lenders: Sequence[Shared]) -> None:
+    def post(self, message: OutgoingMessage, lenders: Sequence[RefCounted]) -> None:
         """Send a message, or hold it. `lenders` own the rights that it borrows.
 
-        Raises BrokenChannelError, or IpcIOError when the system refuses; the parcel is not taken
-        over then.
+        Raises BrokenChannelError, or IpcIOError when the system refuses; the message still belongs
+        to the caller then.
         """
-        if not self.held and not self._gates and not self.dead:
-            code = parcel.send()
+        if not self.held and not self._closed_gates and not self.dead:
+            code = message.send()
             if code == mach.MACH_MSG_SUCCESS:
                 return
             if code == mach.MACH_SEND_INVALID_DEST:
-                self.has_died()
+                self.mark_dead()
             elif code == mach.MACH_SEND_TIMED_OUT:
-                self._have_flushed()
-                self.held.append(parcel)
+                # The kernel has returned the message, and it owns all its rights: no lenders.
+                self._hold_back(message)
                 return
             else:
                 raise kernel.failed("mach_msg", code)
         elif not self.dead and self.name not in receivers_here and kernel.is_dead(self.name):
-            self.has_died()
+            self.mark_dead()
         if self.dead:
             raise BrokenChannelError(errno.EPIPE, "no receiver is left")
-        parcel.keep(lenders)
-        self._have_flushed()
-        self.held.append(parcel)
+        message.hold_lenders(lenders)
+        self._hold_back(message)
 
-    def holds(self, parcel: Parcel) -> bool:
-        """Whether it took this one over; it looks at the latest first."""
-        return any(item is parcel for item in reversed(self.held))
+    def holds(self, message: OutgoingMessage) -> bool:
+        """Whether the message is held here, the latest looked at first."""
+        return any(item is message for item in reversed(self.held))
 
-    def _have_flushed(self) -> None:
-        """See to it that somebody flushes what is about to be held."""
-        if self.name in receivers_here or self._expected:
+    def _hold_back(self, item: OutgoingMessage | Gate) -> None:
+        self._expect_flush()  # first: if it fails, the item was not taken over
+        self.held.append(item)
+
+    def _expect_flush(self) -> None:
+        """Ensure that held items will be flushed: by the receiver here, or by the thread."""
+        if self.name in receivers_here or self._flush_expected:
             return
-        notifications.remind(self.name)
-        self._expected = True
+        notifications.remind(self.name, _notified)
+        self._flush_expected = True
 
     def flush(self, limit: int | None = None) -> None:
-        """Send what is held, as far as gates and the port's queue allow, at most `limit`
-        messages. A signal handler that gets here in the middle leaves it to the call it is in."""
+        """Send held messages as far as gates and the port's queue allow, at most `limit`."""
         if self._flushing:
-            return
+            return  # a signal handler got here in the middle of a flush, which goes on afterwards
         try:
             self._flushing = True
-            while self.held and not self._gates and limit != 0 and self._flush_one():
+            while self.held and not self._closed_gates and limit != 0 and self._flush_one():
                 limit = None if limit is None else limit - 1
         finally:
             self._flushing = False
@@ -144,139 +120,144 @@ class Destination(Shared):
             self.held.popleft()
             head.open()
             return True
-        if not head.accepted:  # else an exception came just after it was sent
+        if not head.accepted:  # else an exception came between the send and the popleft below
+            # Request the notification before the send that makes the kernel owe it.
             options = 0 if self.name in receivers_here else mach.MACH_SEND_NOTIFY
-            if options and not self._watch():
+            if options and not self._request_notification():
                 return False
             code = head.send(options)
             if code == mach.MACH_SEND_INVALID_DEST:
-                self.has_died()
+                self.mark_dead()
             if code == mach.MACH_SEND_TIMED_OUT and options:
-                self._expected = True
+                self._flush_expected = True
             if code != mach.MACH_MSG_SUCCESS:
-                return False  # a notification comes when there is room
+                return False
         self.held.popleft()
-        head.settle()
+        head.drop_lenders()
         return True
 
     def gate(self) -> Gate | None:
-        """What a sender for this port has to go with, so that nothing overtakes what is held."""
-        if not self.held and not self._gates:
+        """Return the gate for a sender of this port that is sent now, so that nothing overtakes
+        the held messages; None if nothing is held."""
+        if not self.held and not self._closed_gates:
             return None
         last = self.held[-1] if self.held else None
         if isinstance(last, Gate):
-            return last
-        gate = None
+            return last  # nothing was held since: one gate does for both
+        fresh = None
         try:
-            gate = Gate()
-            self._have_flushed()
-            self.held.append(gate)
-            return gate
+            fresh = Gate()
+            self._hold_back(fresh)
+            return fresh
         except BaseException:
-            if gate is not None and gate not in self.held:
-                gate.open()
+            if fresh is not None and fresh not in self.held:
+                fresh.open()
             raise
 
     def wait_for_gate(self, name: int) -> None:
         """Hold everything until the port of this send right is dead; takes the right over."""
-        if name in _own_gates or not kernel.notify(
-            name, mach.MACH_NOTIFY_SEND_POSSIBLE, notifications.attend()
-        ):
-            kernel.release_send(name)
-            return
-        self._gates.add(name)
-        _closed_gates.setdefault(name, []).append(self)
+        if gate.wait_for(name, self):
+            self._closed_gates.add(name)
 
-    def gate_is_open(self, name: int) -> None:
-        self._gates.discard(name)
+    def gate_opened(self, name: int) -> None:
+        """See gate.Waiting."""
+        self._closed_gates.discard(name)
         self.flush()
 
     def watch(self, callback: Callable[[], object]) -> None:
-        """Have this called when the port dies. Look afterwards whether it has."""
+        """Have the callback called when the port dies. A port that is dead already makes no call:
+        look at `dead` afterwards."""
         self._watchers.append(callback)
-        self._watch()
+        self._request_notification()
 
     def unwatch(self, callback: Callable[[], object]) -> None:
         if callback in self._watchers:
             self._watchers.remove(callback)
 
-    def _watch(self) -> bool:
-        """Ask to be told of the port's death, and of room in its queue after a send that failed
-        for lack of it; both are one request. False if the port is dead."""
-        if not self._notified and not self.dead:
-            if not kernel.notify(self.name, mach.MACH_NOTIFY_SEND_POSSIBLE, notifications.attend()):
-                self.has_died()
+    def _request_notification(self) -> bool:
+        """Request the notification of the port's death and of room in its queue, unless a request
+        is in place. False if the port is dead."""
+        if not self._requested and not self.dead:
+            if not notifications.request(self.name, _notified):
+                self.mark_dead()
                 return False
-            self._notified = True
+            self._requested = True
         return not self.dead
 
-    def attended(self, *, notified: bool) -> None:
-        """There is room, or the port is dead, as a notification says; or we were reminded."""
-        self._expected = False
-        if notified:
-            self._notified = False
+    def notified(self, *, reminder: bool) -> None:
+        """Flush, after a notification of room or a reminder."""
+        self._flush_expected = False
+        if not reminder:
+            self._requested = False  # used up
         self.flush()
         if self._watchers:
-            self._watch()
+            self._request_notification()
 
-    def has_died(self) -> None:
-        """Nobody will receive what is held."""
+    def mark_dead(self) -> None:
+        """Wake the watchers, and discard held messages: no process will receive them."""
         if self.dead:
             return
         self.dead = True
-        self.wake_watchers()
+        for callback in self._watchers:
+            callback()
         while self.held:
             item = self.held.popleft()
             if isinstance(item, Gate):
                 item.open()
             elif item.accepted:
-                item.settle()
+                item.drop_lenders()
             else:
                 item.discard()
         self.unused()
 
-    def wake_watchers(self) -> None:
-        for callback in self._watchers:
-            callback()
-
     def check_dead(self) -> bool:
-        """Whether the port is dead, as the kernel knows it."""
+        """Ask the kernel whether the port is dead."""
         if self.forked:
             raise ClosedError("Mach ports are not passed to a forked process")
         if not self.dead and kernel.is_dead(self.name):
-            self.has_died()
+            self.mark_dead()
         return self.dead
 
     def after_fork(self) -> None:
         self.forked = self.dead = True
         self.held.clear()
-        self._gates.clear()
+        self._closed_gates.clear()
         self._watchers.clear()
 
 
-def adopt(name: int, holder: object, gate: int = mach.MACH_PORT_NULL) -> Destination:
+def adopt(name: int, holder: object, gate: int = mach.MACH_PORT_NULL) -> RemotePort:
     """Return the object for a received send right, held for `holder`. Takes over the right and
-    that for its gate. Under LOCK."""
-    found = _destinations.get(name)
+    that for its gate. Needs LOCK."""
+    found = remote_ports.get(name)
     if found is None:
-        found = Destination(name)
+        found = RemotePort(name)
         found.hold(holder)
         if name != mach.MACH_PORT_DEAD:
-            _destinations[name] = found
+            remote_ports[name] = found
         if gate not in (mach.MACH_PORT_NULL, mach.MACH_PORT_DEAD) and not found.dead:
             found.wait_for_gate(gate)
             return found
     else:
-        # It keeps its order, gate or not: a peer cannot hold up what was here before.
+        # It ignores the gate, so that no peer can hold up senders that were here before.
         found.hold(holder)
         kernel.release_send(name)
     kernel.release_send(gate)
     return found
 
 
-def received_from(name: int) -> bool:
-    """The queue of a port has room for one more message. Returns whether one was held."""
-    found = _destinations.get(name)
+def _notified(id: int, name: int) -> None:
+    found = remote_ports.get(name)
+    if found is not None:
+        if id == mach.MACH_NOTIFY_DEAD_NAME:
+            found.mark_dead()
+        else:
+            found.notified(reminder=id != mach.MACH_NOTIFY_SEND_POSSIBLE)
+
+
+def fill_up(name: int) -> bool:
+    """Move one held message into the queue of a port that this process has just received from.
+    False if none was held, or none could move."""
+    found = remote_ports.get(name)
     if found is None or not found.held:
         return False
     with locking.LOCK:
@@ -285,57 +266,32 @@ def received_from(name: int) -> bool:
         return len(found.held) < before
 
 
-def receives_elsewhere(name: int) -> None:
-    """The receive right is about to leave: from now on the kernel says when there is room."""
+def receiver_leaves(name: int) -> None:
+    """Note that the receive right is about to move: from now on the thread flushes."""
     receivers_here.discard(name)
-    found = _destinations.get(name)
+    found = remote_ports.get(name)
     if found is not None and found.held:
-        notifications.remind(name)
+        notifications.remind(name, _notified)
 
 
-def receiver_is_gone(name: int) -> None:
-    """The receive right was given up here; nobody will receive what is held."""
+def receiver_destroyed(name: int) -> None:
+    """Note that the receive right was given up in this process."""
     receivers_here.discard(name)
-    found = _destinations.get(name)
+    found = remote_ports.get(name)
     if found is not None:
-        found.has_died()
+        found.mark_dead()
 
 
-def notification(id: int, name: int) -> None:
-    """Act on what the kernel says about a name."""
-    with locking.LOCK:
-        if id == mach.MACH_NOTIFY_DEAD_NAME:
-            waiting = _closed_gates.pop(name, ())
-            found = _destinations.get(name)
-            if found is not None:
-                found.has_died()
-            for _ in waiting:
-                kernel.release_send(name)
-            kernel.release_send(name)  # the reference that came with the notification
-            for destination in waiting:
-                destination.gate_is_open(name)
-        elif name in _destinations:
-            _destinations[name].attended(notified=id == mach.MACH_NOTIFY_SEND_POSSIBLE)
+class _Forgetting:
+    def after_fork(self) -> None:
+        """Forget the parent's ports in a forked child: it has none of the rights, and their names
+        may come to mean other ports."""
+        for found in remote_ports.values():
+            found.after_fork()
+        remote_ports.clear()
+        receivers_here.clear()
+        gate.forget_all()
 
 
-def held_messages(*, for_others: bool = False) -> int:
-    """How many messages wait in this process for room in a queue or for a gate; `for_others`
-    leaves out those that only this process could receive."""
-    with locking.LOCK:
-        return sum(
-            isinstance(item, Parcel)
-            for found in _destinations.values()
-            if not (for_others and found.name in receivers_here)
-            for item in found.held
-        )
-
-
-def forget_all() -> None:
-    """In a forked child: it has none of the parent's rights, and their names may come to mean
-    something else."""
-    for found in _destinations.values():
-        found.after_fork()
-    _destinations.clear()
-    _closed_gates.clear()
-    _own_gates.clear()
-    receivers_here.clear()
+_forgetting = _Forgetting()
+mend_after_fork(_forgetting)

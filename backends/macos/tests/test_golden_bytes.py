@@ -82,7 +82,7 @@ def test_meeting() -> None:
 
 
 def test_nudge() -> None:
-    assert wire.to_myself(0x103, wire.NUDGE_ID) == bytes.fromhex(
+    assert wire.nudge(0x103) == bytes.fromhex(
         "15000000" "18000000" "03010000" "00000000" "00000000" "05637069"
     )  # fmt: skip
 

@@ -15,6 +15,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from ipc_backend_macos import incoming, kernel, mach, notifications, wire
+from ipc_backend_macos.backend import MAKERS
 
 from ipc_core.spi import DecodeError, Kind
 
@@ -62,10 +63,10 @@ class Ledger:
 
 
 @pytest.fixture(autouse=True, scope="module")
-def no_attendant() -> Iterator[None]:
+def no_thread() -> Iterator[None]:
     before = kernel._bindings
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(notifications, "attend", lambda: 0)
+        patch.setattr(notifications, "port", lambda: 0)
         yield
     kernel.use(before)
 
@@ -137,7 +138,7 @@ def claimed(message: bytes, forged: Forged) -> tuple[bytes, list[Kind]] | None:
     buffer = (ctypes.c_char * (size + 20)).from_buffer_copy(message + bytes(20))
     found = None
     try:
-        data, attachments = incoming.claim(memoryview(buffer).cast("B"), size)
+        data, attachments = incoming.claim(memoryview(buffer).cast("B"), size, MAKERS)
         found = bytes(data), [attachment.kind for attachment in attachments]
         for attachment in attachments:
             attachment.close()

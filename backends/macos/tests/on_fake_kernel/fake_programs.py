@@ -61,7 +61,7 @@ def forge(name: str, what: str) -> None:
     from ipc_backend_macos import kernel, mach, wire
 
     to_parent, rx = _meet(name)
-    destination = to_parent.destination.name
+    destination = to_parent.open_port().name
     spare = kernel.new_port()
     kernel.make_send(spare)
     bits, remote, local = mach.MACH_MSGH_BITS_COMPLEX | mach.MACH_MSG_TYPE_COPY_SEND, destination, 0
