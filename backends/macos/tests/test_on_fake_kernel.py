@@ -16,7 +16,7 @@ from types import ModuleType
 from typing import Any
 
 import pytest
-from ipc_backend_macos import attendant, destination, frame, kernel, mach
+from ipc_backend_macos import kernel, lingering, mach, notifications, wire
 from ipc_backend_macos.backend import MacosBackend
 
 from ipc_core.plugins import choice
@@ -53,7 +53,7 @@ def fake() -> Iterator[ModuleType]:
         import macos_on_fake_kernel
 
         macos_on_fake_kernel.set_up()
-        attendant.attend()
+        notifications.port()
         yield macos_on_fake_kernel
 
 
@@ -106,7 +106,7 @@ class TestTheFakeIsStrict:
             lambda: kernel.notify(0x5003, mach.MACH_NOTIFY_NO_SENDERS, 0x5003),
             lambda: kernel.release_memory(0x10000, 4096),
             lambda: kernel.receive(mach.buffer_of(bytes(99)), 0x5003, 0, 0, []),
-            lambda: send_raw(frame.to_myself(0x5003, frame.NUDGE_ID)),
+            lambda: send_raw(wire.nudge(0x5003)),
         ],
     )
     def test_wrong_names(self, fake: ModuleType, wrong: Callable[[], object]) -> None:
@@ -142,9 +142,9 @@ class TestTheFakeIsStrict:
 
     def test_rights_of_the_wrong_kind(self, fake: ModuleType) -> None:
         name = kernel.new_port()
-        stolen = frame.port_descriptor(name, mach.MACH_MSG_TYPE_COPY_SEND)
+        stolen = wire.port_descriptor(name, mach.MACH_MSG_TYPE_COPY_SEND)
         kernel.make_send(name)
-        message = frame.compose(name, [(frame.SENDER, 0)], [stolen], length=0)
+        message = wire.compose(name, [(wire.SENDER, 0)], [stolen], length=0)
         kernel.release_send(name)
         assert send_raw(message) != mach.MACH_MSG_SUCCESS
         assert fake.report()["violations"]
@@ -198,9 +198,9 @@ class TestFullQueues:
             tx.send(pattern(100), [sub_tx])
         tx.send(pattern(LARGE), [sub_tx])
         sub_tx.close()
-        assert destination.held_messages() == 101
+        assert lingering.held_messages() == 101
         rx.close()
-        assert destination.held_messages() == 0
+        assert lingering.held_messages() == 0
         with pytest.raises(Disconnected):
             sub_rx.recv(0)
         with pytest.raises(BrokenChannelError):
@@ -212,10 +212,10 @@ class TestFullQueues:
         child, to_child, _ = meet(bag, backend, children, program("hold"))
         for _ in range(FULL + 100):
             to_child.send(pattern(100))
-        assert destination.held_messages() == 100
+        assert lingering.held_messages() == 100
         child.kill()
         assert to_child.wait_closed(30)
-        wait_until(lambda: not destination.held_messages(), "what was held is given up")
+        wait_until(lambda: not lingering.held_messages(), "what was held is given up")
 
     def test_a_process_that_ends_lingers_while_it_is_read(
         self, bag: Bag, backend: Backend, children: Children
@@ -275,7 +275,7 @@ class TestGates:
         tx.close()
         _, (given,) = bag.os_recv(from_child)
         given.send(b"mine")
-        assert destination.held_messages() == 1
+        assert lingering.held_messages() == 1
         to_child.send(b"die")
         assert child.wait(30) != 0
         assert [rx.recv(30)[0] for _ in range(FULL)] == [b"%d" % n for n in range(FULL)]
@@ -347,7 +347,7 @@ def test_another_users_greeting_is_refused(
 ) -> None:
     server = bag.keep(backend.one_shot_server())
     with monkeypatch.context() as patch:
-        patch.setattr(attendant, "os", type("", (), {"geteuid": staticmethod(lambda: -1)}))
+        patch.setattr(notifications, "os", type("", (), {"geteuid": staticmethod(lambda: -1)}))
         with Soon(), pytest.raises(IpcIOError):
             backend.connect(server.name)
     client = bag.keep(backend.connect(server.name))

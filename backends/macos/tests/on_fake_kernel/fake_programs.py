@@ -58,18 +58,18 @@ def fill_and_exit(name: str, count: str) -> None:
 
 def forge(name: str, what: str) -> None:
     """Send a message that no backend would send; then a proper one."""
-    from ipc_backend_macos import frame, kernel, mach
+    from ipc_backend_macos import kernel, mach, wire
 
     to_parent, rx = _meet(name)
-    destination = to_parent.destination.name
+    destination = to_parent.open_port().name
     spare = kernel.new_port()
     kernel.make_send(spare)
     bits, remote, local = mach.MACH_MSGH_BITS_COMPLEX | mach.MACH_MSG_TYPE_COPY_SEND, destination, 0
-    rest = frame.OURS.pack(frame.MAGIC, frame.VERSION, 0, 0, 0) + bytes(4)
-    descriptors = [frame.port_descriptor(spare, mach.MACH_MSG_TYPE_COPY_SEND)] * 3
-    id = frame.MESSAGE_ID
+    rest = wire.OURS.pack(wire.MAGIC, wire.VERSION, 0, 0, 0) + bytes(4)
+    descriptors = [wire.port_descriptor(spare, mach.MACH_MSG_TYPE_COPY_SEND)] * 3
+    id = wire.MESSAGE_ID
     if what == "receive right":
-        descriptors = [frame.port_descriptor(kernel.new_port(), mach.MACH_MSG_TYPE_MOVE_RECEIVE)]
+        descriptors = [wire.port_descriptor(kernel.new_port(), mach.MACH_MSG_TYPE_MOVE_RECEIVE)]
     elif what == "array":
         address = kernel.allocate_memory(12)
         ctypes.memmove(address, (ctypes.c_uint32 * 3)(spare, spare, spare), 12)
@@ -77,7 +77,7 @@ def forge(name: str, what: str) -> None:
         disposition = mach.MACH_MSG_TYPE_COPY_SEND
         descriptors = [mach.OOL.pack(address, 1, 0, disposition, kind, 3)]
     elif what == "memory":
-        descriptors = [frame.region_descriptor(kernel.allocate_memory(9000), 9000)] * 1
+        descriptors = [wire.region_descriptor(kernel.allocate_memory(9000), 9000)] * 1
     elif what == "reply port":
         bits |= mach.MACH_MSG_TYPE_MAKE_SEND_ONCE << mach.MACH_MSGH_BITS_LOCAL_SHIFT
         local = spare

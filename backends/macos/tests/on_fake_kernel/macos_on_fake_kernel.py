@@ -23,12 +23,12 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from ipc_backend_macos import attendant, destination, kernel, locking
+from ipc_backend_macos import gate, kernel, lingering, locking, notifications, remote_port
+from ipc_backend_macos.listener import _Offer
 from ipc_backend_macos.mach import LibSystem
-from ipc_backend_macos.one_shot_server import _Offer
+from ipc_backend_macos.memory import Entry
 from ipc_backend_macos.receiver import MacosReceiver
 from ipc_backend_macos.receiver_set import MacosReceiverSet
-from ipc_backend_macos.shared_memory import Entry
 
 from ipc_core.spi import Backend, concurrency, hookimpl
 
@@ -137,7 +137,7 @@ def unaccounted(wanted: str = "", patience: float = 2) -> str:
 def _owned() -> dict[int, tuple[bool, bool, int, int]]:
     """Receive right, set, send rights and send-once rights by name, as our objects have them."""
     parts: Any = concurrency._parts
-    receives, sets, sends = {attendant._attendant._port}, set(), Counter[int]()
+    receives, sets, sends = {notifications._port.name}, set(), Counter[int]()
     for thing in list(parts):  # all that has to be mended after a fork
         kind = type(thing)
         if kind is MacosReceiver:
@@ -147,13 +147,13 @@ def _owned() -> dict[int, tuple[bool, bool, int, int]]:
             sets.add(thing._set)
         elif kind is Entry or kind is _Offer:
             sends[thing.name if kind is Entry else thing._port] += 1
-    for name in destination._destinations:
+    for name in remote_port.remote_ports:
         sends[name] += 1
-    for name, gate in destination._own_gates.items():
+    for name, own in gate.own_gates.items():
         sends[name] += 1
-        if gate.shut:
+        if own.shut:
             receives.add(name)
-    for name, waiting in destination._closed_gates.items():
+    for name, waiting in gate.closed_gates.items():
         sends[name] += len(waiting)
     names = {*receives, *sets, *+sends} - {0}
     return {name: (name in receives, name in sets, sends[name], 0) for name in names}
@@ -167,5 +167,5 @@ def _mapped() -> int:
 def _check_exit() -> None:
     """A child that ends normally has lost track of nothing."""
     gc.collect()
-    if not destination.held_messages() and (problems := unaccounted()):
+    if not lingering.held_messages() and (problems := unaccounted()):
         _ask(VIOLATION, 1, f"at exit of {sys.argv[1:]}: {problems}".encode())

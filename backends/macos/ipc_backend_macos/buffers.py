@@ -1,4 +1,4 @@
-"""One message out of a port or port set."""
+"""Buffers that messages are received into, and used again."""
 
 from __future__ import annotations
 
@@ -7,21 +7,24 @@ import errno
 import time
 from typing import Any
 
-from ipc_backend_macos import frame, kernel, mach
+from ipc_backend_macos import kernel, mach, wire
 from ipc_backend_macos.rights import release_message
 from ipc_core.spi import IpcIOError
 
-_USUAL = frame.INLINE_MAX + 4096
-"""Bytes of a buffer that takes nearly every message; the rest get one of their own."""
+_USUAL = wire.INLINE_MAX + 4096
+"""Bytes of a buffer that fits nearly every message; a larger message gets a buffer of its own."""
+
+_MOST_SPARE = 16
 
 _spare: list[Any] = []
 
 
 def next_message(name: int, deadline: float | None, options: int = 0) -> memoryview | None:
-    """Return the next message with its trailer, a view of a buffer to be given back with
-    `done_with`; None when the time is over, by time.monotonic(), or a signal came.
+    """Return the next message of a port or port set with its trailer, or None when the deadline
+    has passed or a signal came.
 
-    A deadline that has passed polls. Raises IpcIOError.
+    `deadline` is a value of time.monotonic(); one in the past polls. The view belongs to a buffer
+    that the caller gives back with `recycle`. Raises IpcIOError.
     """
     try:
         buffer = _spare.pop()
@@ -50,11 +53,11 @@ def next_message(name: int, deadline: float | None, options: int = 0) -> memoryv
         raise
 
 
-def done_with(message: memoryview) -> None:
-    """The bytes of a message were read; the view must not be used any more."""
+def recycle(message: memoryview) -> None:
+    """Give back the buffer of a message; the view must not be used any more."""
     buffer: Any = message.obj
     message.release()
-    if len(buffer) == _USUAL and len(_spare) < 16:
+    if len(buffer) == _USUAL and len(_spare) < _MOST_SPARE:
         _spare.append(buffer)
 
 

@@ -1,8 +1,9 @@
-"""The bytes of messages: built without a system call, and taken apart without trust.
+"""The bytes of messages: built without a system call, and parsed without trust.
 
-After the Mach header and the descriptors comes our own header, then a record for each attachment,
-then, at an offset that is a multiple of 8, the payload; or it is one out-of-line region, described
-by the last descriptor. Offsets count from the start of the message.
+After the Mach header and the descriptors comes a header of this protocol, then a record for each
+attachment, then, at an offset that is a multiple of 8, the payload. A large payload is one
+out-of-line region instead, described by the last descriptor. Offsets count from the start of the
+message.
 """
 
 from __future__ import annotations
@@ -42,14 +43,23 @@ OUT_OF_LINE = 1
 OURS = struct.Struct("<HBBIQ")
 """Magic, version, flags, number of attachments, bytes of payload."""
 RECORD = struct.Struct("<BQ")
-"""What an attachment is, and the bytes of a region."""
+"""The kind of an attachment (the constants below), and the bytes of a region."""
 
 SENDER = int(Kind.SENDER)
 RECEIVER = int(Kind.RECEIVER)
 REGION = int(Kind.SHARED_MEMORY)
 EMPTY_REGION = 4
 GATED_SENDER = 5
-"""A sender, and the send right for its gate (see `destination`)."""
+"""A sender, and the send right for its gate (see `gate`)."""
+
+KINDS = {
+    SENDER: Kind.SENDER,
+    RECEIVER: Kind.RECEIVER,
+    REGION: Kind.SHARED_MEMORY,
+    EMPTY_REGION: Kind.SHARED_MEMORY,
+    GATED_SENDER: Kind.SENDER,
+}
+"""The kind of handle that an attachment becomes."""
 
 RIGHTS = {
     SENDER: (MACH_MSG_TYPE_MOVE_SEND,),
@@ -58,7 +68,7 @@ RIGHTS = {
     EMPTY_REGION: (),
     GATED_SENDER: (MACH_MSG_TYPE_MOVE_SEND, MACH_MSG_TYPE_MOVE_SEND),
 }
-"""The rights of an attachment, as they are received."""
+"""The dispositions of an attachment's rights, as they are received."""
 
 MESSAGE_ID = 0x69706301
 HELLO_ID = 0x69706302
@@ -70,11 +80,11 @@ REMINDER_ID = 0x69706306
 _HEADER_RIGHTS = MACH_MSGH_BITS_REMOTE_MASK * (1 | 1 << MACH_MSGH_BITS_VOUCHER_SHIFT)
 
 INLINE_MAX = 16 << 10
-"""Bytes of payload; larger ones go out of line."""
+"""Bytes of the largest payload that goes inline; larger ones go out of line."""
 
 
 class Frame(NamedTuple):
-    """A message taken apart. Nothing in it has been claimed yet."""
+    """The parts of a message. No right or memory in it has been claimed yet."""
 
     records: list[tuple[int, int]]
     ports: list[int]
@@ -83,16 +93,17 @@ class Frame(NamedTuple):
 
 
 def port_descriptor(name: int, disposition: int) -> bytes:
+    """The descriptor of one right."""
     return PORT.pack(name, 0, 0, disposition, MACH_MSG_PORT_DESCRIPTOR)
 
 
 def region_descriptor(address: int, size: int) -> bytes:
-    """Memory that the kernel takes out of this task."""
+    """The descriptor of memory that the kernel moves out of this task."""
     return OOL.pack(address, 1, MACH_MSG_VIRTUAL_COPY, 0, MACH_MSG_OOL_DESCRIPTOR, size)
 
 
 def compose(
-    destination: int,
+    remote: int,
     records: Sequence[tuple[int, int]],
     ports: Sequence[bytes],
     *,
@@ -100,7 +111,7 @@ def compose(
     length: int,
     region: int | None = None,
 ) -> bytes:
-    """Build a message to a send right. `region` is the address of a payload out of line."""
+    """Build a message to a send right. `region` is the address of an out-of-line payload."""
     descriptors = [*ports, region_descriptor(region, length)] if region is not None else ports
     flags = OUT_OF_LINE if region is not None else 0
     parts: list[bytes | bytearray | memoryview] = [
@@ -117,7 +128,7 @@ def compose(
         parts.append(bytes(-length % 4))
         size += length + -length % 4
     bits = MACH_MSG_TYPE_COPY_SEND | MACH_MSGH_BITS_COMPLEX
-    return HEADER.pack(bits, size, destination, 0, 0, MESSAGE_ID) + b"".join(parts)
+    return HEADER.pack(bits, size, remote, 0, 0, MESSAGE_ID) + b"".join(parts)
 
 
 def hello(service: int, reply: int, name: bytes) -> bytes:
@@ -140,26 +151,38 @@ def refusal(reply: int) -> bytes:
     return HEADER.pack(MACH_MSG_TYPE_MOVE_SEND_ONCE, HEADER.size, reply, 0, 0, REFUSAL_ID)
 
 
-def to_myself(receiver: int, id: int) -> bytes:
-    """A note to a port of our own. It goes to a send-once right, which no queue limit holds up
-    and which only who receives can make, so no peer can forge it."""
-    return HEADER.pack(MACH_MSG_TYPE_MAKE_SEND_ONCE, HEADER.size, receiver, 0, 0, id)
+def nudge(receiver: int) -> bytes:
+    """A note that wakes a thread of this process which receives on the port.
+
+    Notes go to a send-once right: no queue limit holds them up, and no peer can forge them, because
+    only the holder of the receive right can make one.
+    """
+    return HEADER.pack(MACH_MSG_TYPE_MAKE_SEND_ONCE, HEADER.size, receiver, 0, 0, NUDGE_ID)
 
 
 def reminder(receiver: int, name: int) -> bytes:
-    """A note to a port of our own that a name needs attention."""
+    """A note to a port of this process about another port, by its name."""
     size = HEADER.size + BODY.size
     header = HEADER.pack(MACH_MSG_TYPE_MAKE_SEND_ONCE, size, receiver, 0, 0, REMINDER_ID)
     return header + BODY.pack(name)
 
 
+def greeted_name(message: memoryview) -> bytes:
+    """The server's name that a client's request states; empty if it states none."""
+    offset = HEADER.size + OURS.size
+    if len(message) < offset:
+        return b""
+    length = OURS.unpack_from(message, HEADER.size)[4]
+    return bytes(message[offset : offset + length])
+
+
 def is_note(bits: int) -> bool:
-    """Whether a received message came over a send-once right: from the kernel or ourselves."""
+    """Whether a received message came over a send-once right: from the kernel or this process."""
     return bits >> MACH_MSGH_BITS_LOCAL_SHIFT & 0x1F == MACH_MSG_TYPE_MOVE_SEND_ONCE
 
 
 def descriptors(message: memoryview) -> Iterator[tuple[int, int]]:
-    """The type and offset of each descriptor of a message."""
+    """Yield the type and offset of each descriptor of a message."""
     bits = HEADER.unpack_from(message)[0]
     if not bits & MACH_MSGH_BITS_COMPLEX:
         return
@@ -172,8 +195,8 @@ def descriptors(message: memoryview) -> Iterator[tuple[int, int]]:
 
 
 def parse(message: memoryview) -> Frame:
-    """Take a received message apart, without its trailer. The kernel has checked the descriptors;
-    all else is what a peer says. Raises DecodeError."""
+    """Parse a received message, without its trailer. The kernel has checked the descriptors; all
+    else is a peer's claim. Raises DecodeError."""
     try:
         return _parse(message)
     except (struct.error, IndexError, KeyError) as error:
@@ -183,7 +206,7 @@ def parse(message: memoryview) -> Frame:
 def _parse(message: memoryview) -> Frame:
     bits, _, remote, _, voucher, id = HEADER.unpack_from(message)
     if id != MESSAGE_ID or not bits & MACH_MSGH_BITS_COMPLEX:
-        raise DecodeError(f"a message has the id {id:#x}, which is none of ours")
+        raise DecodeError(f"a message has the id {id:#x}, which is not of this protocol")
     if remote or voucher or bits & _HEADER_RIGHTS:
         raise DecodeError("a message carries rights in its header")
     ports: list[tuple[int, int]] = []

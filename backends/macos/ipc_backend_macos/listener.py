@@ -1,8 +1,8 @@
-"""A name with launchd, at which one client connects.
+"""A one-shot server: a name with launchd, at which one client connects.
 
-The name leads to the attendant's port, not to the channel: a client greets it there with the name
-and a reply port, and the first one gets the channel's only send right. So the server's program
-need not do anything for a second client to be refused.
+The name leads to the port of `notifications`, not to the channel. A client greets it there with the
+name and a reply port, and the first one gets the channel's only send right. So a second client is
+refused without any action of the server's program.
 """
 
 from __future__ import annotations
@@ -13,11 +13,13 @@ import secrets
 import time
 from collections.abc import Sequence
 
-from ipc_backend_macos import attendant, frame, kernel, locking, mach
+from ipc_backend_macos import kernel, locking, mach, notifications, wire
+from ipc_backend_macos.attachments import Makers
+from ipc_backend_macos.buffers import next_message, recycle
+from ipc_backend_macos.outgoing import OutgoingMessage
 from ipc_backend_macos.receiver import MacosReceiver
-from ipc_backend_macos.receiving import done_with, next_message
 from ipc_backend_macos.rights import release_message
-from ipc_backend_macos.sender import MacosSender, received_sender
+from ipc_backend_macos.sender import MacosSender, adopt_sender
 from ipc_core.spi import (
     Attachment,
     Buffer,
@@ -30,38 +32,39 @@ from ipc_core.spi import (
 
 _PREFIX = "ipc-core."
 _ANSWER_SECONDS = 10.0
+"""Seconds that a client waits for the server's process, which may be stopped."""
 
 
 class _Offer:
-    """A channel's only send right, for the client that comes first."""
+    """A channel's only send right, for the first client."""
 
     def __init__(self, port: int, service: bytes) -> None:
-        """Publish the name; takes the send right over."""
+        """Publish the name. Takes over the send right."""
         self._port = port
         self._service = service
         mend_after_fork(self)
         try:
-            desk = attendant.attend()
+            port_for_greetings = notifications.port()
             with locking.LOCK:
-                attendant.greeted[service] = self._welcome
-                kernel.make_send(desk)
+                notifications.greeted[service] = self._welcome
+                kernel.make_send(port_for_greetings)
                 try:
-                    kernel.register(service, desk)
+                    kernel.register(service, port_for_greetings)
                 finally:
-                    kernel.release_send(desk)
+                    kernel.release_send(port_for_greetings)
         except BaseException:
-            attendant.greeted.pop(service, None)
+            notifications.greeted.pop(service, None)
             kernel.release_send(port)
             raise
 
     def _welcome(self, reply: int) -> None:
-        """Give the right away, in the attendant's thread."""
+        """Give the right to the client, in the thread of `notifications`."""
         with locking.LOCK:
             port, self._port = self._port, 0
-            if not port:  # withdrawn meanwhile
-                attendant.refuse(reply)
+            if not port:  # it was withdrawn
+                notifications.refuse(reply)
                 return
-            answer = frame.welcome(reply, port)
+            answer = wire.welcome(reply, port)
             codes: list[int] = []
             kernel.send(mach.buffer_of(answer), len(answer), 0, codes)
             if codes[-1] != mach.MACH_MSG_SUCCESS:  # the client has died
@@ -72,7 +75,7 @@ class _Offer:
     def withdraw(self) -> None:
         with locking.LOCK:
             port, self._port = self._port, 0
-            if attendant.greeted.pop(self._service, None) is not None:
+            if notifications.greeted.pop(self._service, None) is not None:
                 kernel.register(self._service, mach.MACH_PORT_NULL)
             kernel.release_send(port)
 
@@ -81,12 +84,12 @@ class _Offer:
 
 
 class MacosOneShotServer:
-    """See OsIpcOneShotServer. The kernel's word on who greets (the trailer's effective user) is
-    checked before anything is read."""
+    """See OsIpcOneShotServer. The client's effective user, which the kernel puts into the trailer
+    of its greeting, is checked before anything is read."""
 
     _offer: _Offer | None = None
 
-    def __init__(self) -> None:
+    def __init__(self, makers: Makers) -> None:
         self.name = _PREFIX + secrets.token_hex(16)
         self._accepting = False
         port = kernel.new_port()
@@ -95,7 +98,7 @@ class MacosOneShotServer:
         except BaseException:
             kernel.destroy_port(port)
             raise
-        self._receiver: MacosReceiver | None = MacosReceiver(port)
+        self._receiver: MacosReceiver | None = MacosReceiver(port, makers)
         self._offer = _Offer(port, self.name.encode())
 
     def accept(self, timeout: float | None) -> tuple[MacosReceiver, Buffer, Sequence[Attachment]]:
@@ -119,7 +122,7 @@ class MacosOneShotServer:
         with locking.LOCK:
             receiver, self._receiver = self._receiver, None
             if receiver is not None:
-                receiver.close()  # before the sender goes: who waits was closed, not disconnected
+                receiver.close()  # before the sender: a thread in `accept` raises ClosedError
             offer, self._offer = self._offer, None
             if offer is not None:
                 offer.withdraw()
@@ -132,16 +135,16 @@ class MacosOneShotServer:
 def connect(name: str) -> MacosSender:
     """See Backend.connect. Raises IpcIOError also when the server's process does not answer."""
     service = _service_name(name)
-    desk = kernel.look_up(service)
+    greeted = kernel.look_up(service)
     try:
         reply = kernel.new_port()
         try:
-            _greet(desk, reply, service)
-            return received_sender(_answer(reply))
+            _greet(greeted, reply, service)
+            return adopt_sender(_answer(reply))
         finally:
             kernel.destroy_port(reply)
     finally:
-        kernel.release_send(desk)
+        kernel.release_send(greeted)
 
 
 def _service_name(name: str) -> bytes:
@@ -153,10 +156,8 @@ def _service_name(name: str) -> bytes:
     return service
 
 
-def _greet(desk: int, reply: int, service: bytes) -> None:
-    from ipc_backend_macos.parcel import Parcel
-
-    greeting = Parcel(frame.hello(desk, reply, service))
+def _greet(port: int, reply: int, service: bytes) -> None:
+    greeting = OutgoingMessage(wire.hello(port, reply, service))
     try:
         code = greeting.send()
     finally:
@@ -179,26 +180,26 @@ def _answer(reply: int) -> int:
 
 
 def _welcomed(message: memoryview) -> int:
-    """The send right in an answer. Raises IpcIOError when there is none."""
+    """Return the send right in an answer. Raises IpcIOError for an answer without one."""
     bits, size, _, _, _, id = mach.HEADER.unpack_from(message)
     _, _, _, user, _ = mach.SECURITY_TRAILER.unpack_from(message, size)
     try:
-        if id != frame.WELCOME_ID:
+        if id != wire.WELCOME_ID:
             raise IpcIOError(errno.ECONNREFUSED, "another client has connected, or it is closed")
-        found = list(frame.descriptors(message[:size]))
+        found = list(wire.descriptors(message[:size]))
         if (
-            not frame.is_note(bits)
+            not wire.is_note(bits)
             or [kind for kind, _ in found] != [mach.MACH_MSG_PORT_DESCRIPTOR]
             or user != os.geteuid()
         ):
-            raise DecodeError("the answer of a server is none")
+            raise DecodeError("a server's answer has no sender")
         name, _, _, disposition, _ = mach.PORT.unpack_from(message, found[0][1])
         if disposition != mach.MACH_MSG_TYPE_MOVE_SEND:
-            raise DecodeError("the answer of a server is none")
+            raise DecodeError("a server's answer has no sender")
     except BaseException as error:
         release_message(message[:size])
         if isinstance(error, DecodeError):
             raise IpcIOError(errno.EPROTO, str(error)) from error
         raise
-    done_with(message)
+    recycle(message)
     return int(name)

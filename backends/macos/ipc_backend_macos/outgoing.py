@@ -1,4 +1,4 @@
-"""A message on its way out."""
+"""A message that is being sent."""
 
 from __future__ import annotations
 
@@ -6,52 +6,52 @@ import ctypes
 from collections.abc import Sequence
 
 from ipc_backend_macos import kernel, mach
-from ipc_backend_macos.frame import descriptors
 from ipc_backend_macos.mach import HEADER, MACH_MSG_PORT_DESCRIPTOR, PORT
+from ipc_backend_macos.refcount import RefCounted
 from ipc_backend_macos.rights import release_descriptor, release_right
-from ipc_backend_macos.sharing import Shared
+from ipc_backend_macos.wire import descriptors
 
 
-class Parcel:
+class OutgoingMessage:
     """The bytes of a message, and the rights in them.
 
-    It borrows send rights (COPY_SEND) and owns receive rights and memory. When the kernel takes
-    in a message and then finds the queue full, it returns the message as if it had been received:
+    It borrows send rights (COPY_SEND) and owns receive rights and memory. If the kernel copies the
+    message in and then finds the queue full, it returns the message as if it had been received:
     names and addresses may be new, and all rights are owned. Both forms can be sent as they are.
     """
 
-    __slots__ = ("_buffer", "_codes", "_keeps", "_size")
+    __slots__ = ("_buffer", "_codes", "_lenders", "_size")
 
     def __init__(self, message: bytes) -> None:
         self._size = len(message)
         self._buffer = (ctypes.c_char * self._size).from_buffer_copy(message)
         self._codes: list[int] = []
-        self._keeps: Sequence[Shared] = ()
+        self._lenders: Sequence[RefCounted] = ()
 
     def send(self, options: int = 0) -> int:
-        """Send without waiting; return what mach_msg returned."""
+        """Send without waiting; return the code of mach_msg."""
         kernel.send(self._buffer, self._size, options, self._codes)
         return self._codes[-1]
 
     @property
     def accepted(self) -> bool:
-        """Whether the kernel has the message, and with it all that the message owned."""
+        """Whether the kernel has the message, and with it everything that the message owned."""
         return bool(self._codes) and self._codes[-1] == mach.MACH_MSG_SUCCESS
 
-    def keep(self, lenders: Sequence[Shared]) -> None:
-        """See to it that the rights it borrows stay until it is sent."""
-        self._keeps = lenders
+    def hold_lenders(self, lenders: Sequence[RefCounted]) -> None:
+        """Keep the owners of borrowed rights alive until the message is sent or given up."""
+        self._lenders = lenders
         for lender in lenders:
             lender.hold(self)
 
-    def settle(self) -> None:
-        """It was sent: what it borrowed may go."""
-        for lender in self._keeps:
+    def drop_lenders(self) -> None:
+        """Let go of the owners of borrowed rights."""
+        for lender in self._lenders:
             lender.drop(self)
 
-    def take_back(self) -> list[int]:
-        """It was not accepted: give back all that it owns but its receive rights, and return
-        their names in order."""
+    def reclaim(self) -> list[int]:
+        """Take apart a message that the kernel did not accept: return the names of its receive
+        rights in order, and give back everything else that it owns."""
         view = memoryview(self._buffer).cast("B")
         bits, _, remote, _, _, _ = HEADER.unpack_from(view)
         receivers = []
@@ -63,10 +63,10 @@ class Parcel:
                     receivers.append(name)
                     continue
             release_descriptor(view, kind, offset)
-        self.settle()
+        self.drop_lenders()
         return receivers
 
     def discard(self) -> None:
-        """Give back all that it owns: nobody can receive it any more."""
-        for name in self.take_back():
+        """Give back everything that a message owns which no process can receive any more."""
+        for name in self.reclaim():
             kernel.destroy_port(name)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ipc_backend_macos import receiver_set, receiving
+from ipc_backend_macos import buffers, receiver_set
 from ipc_backend_macos.backend import MacosBackend
 
 from ipc_core.spi import BrokenChannelError, ClosedError, Disconnected
@@ -37,7 +37,7 @@ def bag() -> Iterator[Bag]:
 @pytest.fixture
 def between(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[], object]], None]:
     """Have something done once, when `select` has received and not yet looked at it."""
-    real = receiving.next_message
+    real = buffers.next_message
 
     def arrange(action: Callable[[], object]) -> None:
         def next_message(*arguments: Any) -> memoryview | None:
