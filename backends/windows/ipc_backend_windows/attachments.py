@@ -6,17 +6,17 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ipc_backend_windows import win32
-from ipc_backend_windows.layout import PAYLOAD_ENTRY, Entry
-from ipc_backend_windows.memory import View
-from ipc_backend_windows.moving import relocate
+from ipc_backend_windows.relocation import relocate
+from ipc_backend_windows.section import View
+from ipc_backend_windows.wire import PAYLOAD_ENTRY, Entry
 from ipc_core.spi import Attachment, DecodeError, ForeignHandleError, Kind
 
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-    from ipc_backend_windows.handles import Process
-    from ipc_backend_windows.moving import Relocation
+    from ipc_backend_windows.kernel_handles import Process
     from ipc_backend_windows.queue_memory import QueueMemory
+    from ipc_backend_windows.relocation import Relocation
 
 
 class Lent:

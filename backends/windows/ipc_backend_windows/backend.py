@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from ipc_core.spi import Attachment, Backend, Buffer, Capability, NotSupportedError
 
 if TYPE_CHECKING:
-    from ipc_backend_windows.channel import WindowsSender
-    from ipc_backend_windows.one_shot_server import WindowsOneShotServer
+    from ipc_backend_windows.listener import WindowsOneShotServer
+    from ipc_backend_windows.memory import WindowsSharedMemory
     from ipc_backend_windows.receiver import WindowsReceiver
     from ipc_backend_windows.receiver_set import WindowsReceiverSet
-    from ipc_backend_windows.shared_memory import WindowsSharedMemory
+    from ipc_backend_windows.sender import WindowsSender
 
 
 class WindowsBackend(Backend):
@@ -35,7 +35,7 @@ class WindowsBackend(Backend):
         return None
 
     def channel(self, capacity: int | None = None) -> tuple[WindowsSender, WindowsReceiver]:
-        from ipc_backend_windows.channel import make_channel
+        from ipc_backend_windows.sender import make_channel
 
         if capacity is not None:
             raise NotSupportedError("the windows backend has no bounded channels")
@@ -47,27 +47,27 @@ class WindowsBackend(Backend):
         return WindowsReceiverSet()
 
     def one_shot_server(self) -> WindowsOneShotServer:
-        from ipc_backend_windows.one_shot_server import WindowsOneShotServer
+        from ipc_backend_windows.listener import WindowsOneShotServer
 
         return WindowsOneShotServer()
 
     def connect(self, name: str) -> WindowsSender:
-        from ipc_backend_windows.one_shot_server import connect
+        from ipc_backend_windows.listener import connect
 
         return connect(name)
 
     def shared_memory(self, data_or_size: Buffer | int) -> WindowsSharedMemory:
-        from ipc_backend_windows.shared_memory import make_region
+        from ipc_backend_windows.memory import make_region
 
         return make_region(data_or_size)
 
     def for_child(self, handle: Any) -> object:
         """A receiver is shared by parent and child from then on: each message goes to one."""
-        from ipc_backend_windows.spawning import pack
+        from ipc_backend_windows.inheritance import pack
 
         return pack(handle)
 
     def from_parent(self, parcel: Any) -> Attachment:
-        from ipc_backend_windows.spawning import unpack_parcel
+        from ipc_backend_windows.inheritance import unpack_parcel
 
         return unpack_parcel(parcel)

@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 from ipc_backend_windows import win32
 from ipc_backend_windows.errors import last_error
-from ipc_backend_windows.handles import Handle
+from ipc_backend_windows.kernel_handles import Handle
 from ipc_backend_windows.security import same_user_only
 from ipc_core.spi import IpcIOError
 

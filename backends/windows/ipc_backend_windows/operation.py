@@ -7,7 +7,7 @@ from ctypes.wintypes import DWORD
 
 from ipc_backend_windows import win32
 from ipc_backend_windows.errors import last_error
-from ipc_backend_windows.handles import Handle
+from ipc_backend_windows.kernel_handles import Handle
 
 _SIZE = ctypes.sizeof(win32.OVERLAPPED) + 8
 

@@ -6,7 +6,7 @@ import ctypes
 import secrets
 
 from ipc_backend_windows import win32
-from ipc_backend_windows.handles import Handle
+from ipc_backend_windows.kernel_handles import Handle
 from ipc_backend_windows.queue_memory import pipe_name
 from ipc_backend_windows.security import same_user_only
 

@@ -10,10 +10,10 @@ import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from ipc_backend_windows import layout, win32
-from ipc_backend_windows.handles import Handle, Process, close_in, copy, opened, this_process
-from ipc_backend_windows.memory import View, new_section, open_section
+from ipc_backend_windows import win32, wire
+from ipc_backend_windows.kernel_handles import Handle, Process, close_in, copy, opened, this_process
 from ipc_backend_windows.mutex import Mutex
+from ipc_backend_windows.section import View, new_section, open_section
 
 # One object for each channel in this process, so that all its ends here share a mapping.
 _known: weakref.WeakValueDictionary[bytes, QueueMemory] = weakref.WeakValueDictionary()
@@ -27,7 +27,7 @@ class QueueMemory:
         self.identity = identity
         self.section = section
         self.mutex = Mutex(mutex_name(identity))
-        self._own = View(section.value, layout.SECTION)
+        self._own = View(section.value, wire.SECTION)
         self.data = self._own.bytes
         self._segments: dict[int, View] = {0: self._own}
         self._home: tuple[Process, Handle] | None = None
@@ -35,13 +35,13 @@ class QueueMemory:
     @classmethod
     def create(cls, identity: bytes) -> QueueMemory:
         """Raises OSError."""
-        made = cls(identity, new_section(layout.SECTION, section_name(identity)))
+        made = cls(identity, new_section(wire.SECTION, section_name(identity)))
         data = made.data
-        layout.HOME.pack_into(data, layout.HOME_AT, *this_process())
-        start = (0, layout.START, layout.SECTION, 0)
-        layout.POSITIONS.pack_into(data, layout.READING_AT, *start, *start)
-        layout.WORD.pack_into(data, layout.SERIAL_AT, 1)
-        layout.FLAG.pack_into(data, 0, layout.MAGIC)
+        wire.HOME.pack_into(data, wire.HOME_AT, *this_process())
+        start = (0, wire.START, wire.SECTION, 0)
+        wire.POSITIONS.pack_into(data, wire.READING_AT, *start, *start)
+        wire.WORD.pack_into(data, wire.SERIAL_AT, 1)
+        wire.FLAG.pack_into(data, 0, wire.MAGIC)
         with _knowing:
             _known[identity] = made
         return made
@@ -57,7 +57,7 @@ class QueueMemory:
             known = _known.get(identity)
             if known is None:
                 known = cls(identity, owned or open_section(section_name(identity)))
-                if layout.FLAG.unpack_from(known.data)[0] != layout.MAGIC:
+                if wire.FLAG.unpack_from(known.data)[0] != wire.MAGIC:
                     raise OSError(22, "this is not the memory of a channel")
                 _known[identity] = known
             elif owned is not None and not known.section.value:
@@ -77,20 +77,20 @@ class QueueMemory:
 
     @property
     def home(self) -> Process:
-        return Process(*layout.HOME.unpack_from(self.data, layout.HOME_AT))
+        return Process(*wire.HOME.unpack_from(self.data, wire.HOME_AT))
 
     @home.setter
     def home(self, process: Process) -> None:
-        layout.HOME.pack_into(self.data, layout.HOME_AT, *process)
+        wire.HOME.pack_into(self.data, wire.HOME_AT, *process)
 
     @property
     def container(self) -> bytes:
         """The identity of the channel in whose queue the receiver is; zeros if it is in none."""
-        return bytes(self.data[layout.CONTAINER_AT : layout.CONTAINER_AT + 16])
+        return bytes(self.data[wire.CONTAINER_AT : wire.CONTAINER_AT + 16])
 
     @container.setter
     def container(self, identity: bytes) -> None:
-        self.data[layout.CONTAINER_AT : layout.CONTAINER_AT + 16] = identity
+        self.data[wire.CONTAINER_AT : wire.CONTAINER_AT + 16] = identity
 
     def is_within(self, other: QueueMemory) -> bool:
         """Whether the receiver of this channel is in the queue of the other one, at any depth, or
@@ -115,32 +115,32 @@ class QueueMemory:
         return self._home[1].value
 
     def flag(self, place: int) -> bool:
-        return bool(layout.FLAG.unpack_from(self.data, place)[0])
+        return bool(wire.FLAG.unpack_from(self.data, place)[0])
 
     def set_flag(self, place: int, value: bool) -> None:
-        layout.FLAG.pack_into(self.data, place, value)
+        wire.FLAG.pack_into(self.data, place, value)
 
     def reading(self) -> tuple[int, int, int, int]:
         """Serial, offset, size and handle of the segment that is being read."""
-        serial, offset, size, handle = layout.POSITION.unpack_from(self.data, layout.READING_AT)
+        serial, offset, size, handle = wire.POSITION.unpack_from(self.data, wire.READING_AT)
         return serial, offset, size, handle
 
     def writing(self) -> tuple[int, int, int, int]:
         """The same of the one that is being written."""
-        serial, offset, size, handle = layout.POSITION.unpack_from(self.data, layout.WRITING_AT)
+        serial, offset, size, handle = wire.POSITION.unpack_from(self.data, wire.WRITING_AT)
         return serial, offset, size, handle
 
     def set_reading(self, *position: int) -> None:
-        layout.POSITION.pack_into(self.data, layout.READING_AT, *position)
+        wire.POSITION.pack_into(self.data, wire.READING_AT, *position)
 
     def set_writing(self, *position: int) -> None:
-        layout.POSITION.pack_into(self.data, layout.WRITING_AT, *position)
+        wire.POSITION.pack_into(self.data, wire.WRITING_AT, *position)
 
     def start_over(self) -> None:
         """Everything has been read: go back to the first segment and free the others."""
         handle = self.writing()[3]
-        start = (0, layout.START, layout.SECTION, 0)
-        layout.POSITIONS.pack_into(self.data, layout.READING_AT, *start, *start)
+        start = (0, wire.START, wire.SECTION, 0)
+        wire.POSITIONS.pack_into(self.data, wire.READING_AT, *start, *start)
         if handle:
             self.close_at_home(handle)
         self.forget()
@@ -149,10 +149,10 @@ class QueueMemory:
         """A segment at home, not linked yet; where to begin to write. Raises OSError."""
         section = new_section(size)
         view = View(section.value, size)
-        address = self.address(layout.PENDING_SEGMENT_AT)
+        address = self.address(wire.PENDING_SEGMENT_AT)
         handle = copy(section.value, win32.CURRENT_PROCESS, self.home_process(), address)
-        (serial,) = layout.WORD.unpack_from(self.data, layout.SERIAL_AT)
-        layout.WORD.pack_into(self.data, layout.SERIAL_AT, serial + 1)
+        (serial,) = wire.WORD.unpack_from(self.data, wire.SERIAL_AT)
+        wire.WORD.pack_into(self.data, wire.SERIAL_AT, serial + 1)
         self._segments[serial] = view
         return serial, 0, size, handle
 
@@ -179,21 +179,21 @@ class QueueMemory:
 
     def _mend(self) -> None:
         """Close what a sender that was killed had put into the home's table for a message."""
-        (pending,) = layout.WORD.unpack_from(self.data, layout.PENDING_AT)
-        (segment,) = layout.WORD.unpack_from(self.data, layout.PENDING_SEGMENT_AT)
+        (pending,) = wire.WORD.unpack_from(self.data, wire.PENDING_AT)
+        (segment,) = wire.WORD.unpack_from(self.data, wire.PENDING_SEGMENT_AT)
         if segment:
-            layout.WORD.pack_into(self.data, layout.PENDING_SEGMENT_AT, 0)
+            wire.WORD.pack_into(self.data, wire.PENDING_SEGMENT_AT, 0)
             if segment != self.writing()[3]:
                 self.close_at_home(segment)
         if pending:
-            layout.WORD.pack_into(self.data, layout.PENDING_AT, 0)
+            wire.WORD.pack_into(self.data, wire.PENDING_AT, 0)
             serial, _, size, handle = self.writing()
             try:
                 data = self.segment(serial, size, handle).bytes
             except OSError:
                 return  # the home is gone, and the handles with it
             for place in handle_places(data, pending):
-                (value,) = layout.WORD.unpack_from(data, place)
+                (value,) = wire.WORD.unpack_from(data, place)
                 if value:
                     self.close_at_home(value)
 
@@ -206,10 +206,10 @@ class QueueMemory:
 
 def handle_places(data: memoryview, offset: int) -> list[int]:
     """Where in a segment the handles of the record at `offset` are."""
-    count = layout.HEADER.unpack_from(data, offset)[2]
-    first = offset + layout.HEADER.size
-    entries = range(first, first + count * layout.ENTRY.size, layout.ENTRY.size)
-    handles = (layout.FIRST_HANDLE, layout.SECOND_HANDLE)
+    count = wire.HEADER.unpack_from(data, offset)[2]
+    first = offset + wire.HEADER.size
+    entries = range(first, first + count * wire.ENTRY.size, wire.ENTRY.size)
+    handles = (wire.FIRST_HANDLE, wire.SECOND_HANDLE)
     return [entry + handle for entry in entries for handle in handles]
 
 

@@ -6,16 +6,16 @@ import threading
 from collections.abc import Callable, Sequence
 from typing import ClassVar
 
-from ipc_backend_windows import layout
+from ipc_backend_windows import wire
 from ipc_backend_windows.attachments import discard, makes, unpack
+from ipc_backend_windows.closing import Closing
 from ipc_backend_windows.errors import translated
-from ipc_backend_windows.exclusive import Exclusive
-from ipc_backend_windows.handles import Handle, new_event
-from ipc_backend_windows.layout import Entry
+from ipc_backend_windows.kernel_handles import Handle, new_event
 from ipc_backend_windows.operation import Operation, is_broken
 from ipc_backend_windows.queue_memory import QueueMemory
-from ipc_backend_windows.reader import Reader
+from ipc_backend_windows.queue_reader import Reader
 from ipc_backend_windows.waiting import Deadline, wait
+from ipc_backend_windows.wire import Entry
 from ipc_core.spi import (
     Attachment,
     Buffer,
@@ -30,7 +30,7 @@ from ipc_core.spi import (
 Message = tuple[Buffer, Sequence[Attachment]]
 
 
-class WindowsReceiver(Exclusive):
+class WindowsReceiver(Closing):
     """See OsIpcReceiver.
 
     A one-byte read on the pipe tells of new messages, if the sender was asked for it, and of the
@@ -189,7 +189,7 @@ class WindowsReceiver(Exclusive):
     def _release_all(self) -> None:
         queue = self._reader.queue
         self._bell.close()
-        if not queue.flag(layout.SHARED):
+        if not queue.flag(wire.SHARED):
             self._drop_all()
             queue.section.close()  # the mapping stays for senders that are here
         self._pipe.close()
@@ -199,7 +199,7 @@ class WindowsReceiver(Exclusive):
         """Close what is in the queue, and refuse more."""
         queue = self._reader.queue
         with queue.locked():
-            queue.set_flag(layout.CLOSED, True)
+            queue.set_flag(wire.CLOSED, True)
         while True:
             try:
                 record = self._reader.next()

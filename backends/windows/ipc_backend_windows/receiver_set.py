@@ -11,9 +11,9 @@ from collections.abc import Sequence
 from typing import Union
 
 from ipc_backend_windows import win32
+from ipc_backend_windows.closing import Closing
 from ipc_backend_windows.errors import translated
-from ipc_backend_windows.exclusive import Exclusive
-from ipc_backend_windows.handles import new_event
+from ipc_backend_windows.kernel_handles import new_event
 from ipc_backend_windows.receiver import WindowsReceiver
 from ipc_backend_windows.waiting import Deadline, wait
 from ipc_core.spi import (
@@ -31,7 +31,7 @@ from ipc_core.spi import (
 Result = tuple[int, Union[Buffer, SerDeError, IpcIOError, None], Sequence[Attachment]]
 
 
-class WindowsReceiverSet(Exclusive):
+class WindowsReceiverSet(Closing):
     """See OsIpcReceiverSet.
 
     A member is in line, in the order of turns, or quiet: then it was empty, its sender will ring,

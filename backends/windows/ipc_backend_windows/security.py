@@ -7,7 +7,7 @@ from ctypes.wintypes import DWORD, HANDLE
 
 from ipc_backend_windows import win32
 from ipc_backend_windows.errors import last_error
-from ipc_backend_windows.handles import Handle
+from ipc_backend_windows.kernel_handles import Handle
 
 _made: list[win32.SECURITY_ATTRIBUTES] = []
 

@@ -7,7 +7,7 @@ import math
 import time
 from collections.abc import Sequence
 
-from ipc_backend_windows.handles import Handle
+from ipc_backend_windows.kernel_handles import Handle
 from ipc_backend_windows.win32 import WAIT_TIMEOUT
 
 _LONGEST = 0x7FFFFFFE

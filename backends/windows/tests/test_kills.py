@@ -6,7 +6,7 @@ import os
 from typing import Any
 
 import pytest
-from ipc_backend_windows import appending, handles, win32
+from ipc_backend_windows import kernel_handles, queue_writer, win32
 
 from ipc_core import BrokenChannelError, Disconnected, Empty, IpcSender
 from ipc_core.testing import programs
@@ -21,7 +21,7 @@ def die_in_the_middle(name: str, copies: str) -> None:
         _, from_parent = programs._meet(bag, name)
         tx, one, two = from_parent.recv()
         left = int(copies)
-        real = handles.copy
+        real = kernel_handles.copy
 
         def copy(*arguments: Any) -> Any:
             nonlocal left
@@ -30,7 +30,7 @@ def die_in_the_middle(name: str, copies: str) -> None:
             left -= 1
             return real(*arguments)
 
-        vars(appending)["copy"] = copy
+        vars(queue_writer)["copy"] = copy
         tx.send([one, two])
 
 

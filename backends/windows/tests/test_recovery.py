@@ -13,8 +13,15 @@ from ctypes.wintypes import BOOL, HANDLE
 
 import pytest
 from ipc_backend_windows import win32
-from ipc_backend_windows.handles import Handle, Process, new_event, opened, recover, this_process
-from ipc_backend_windows.memory import View, new_section
+from ipc_backend_windows.kernel_handles import (
+    Handle,
+    Process,
+    new_event,
+    opened,
+    recover,
+    this_process,
+)
+from ipc_backend_windows.section import View, new_section
 
 from ipc_core.spi import Backend, Disconnected
 from ipc_core.testing import programs

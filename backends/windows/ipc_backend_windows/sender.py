@@ -6,16 +6,16 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import ClassVar
 
-from ipc_backend_windows import pipes, shared_memory  # noqa: F401  regions may arrive
+from ipc_backend_windows import memory, pipes  # noqa: F401  regions may arrive
 from ipc_backend_windows.attachments import makes
 from ipc_backend_windows.errors import translated
-from ipc_backend_windows.handles import Handle, new_event
-from ipc_backend_windows.layout import Entry
+from ipc_backend_windows.kernel_handles import Handle, new_event
 from ipc_backend_windows.operation import Operation, is_broken
 from ipc_backend_windows.queue_memory import QueueMemory
 from ipc_backend_windows.receiver import WindowsReceiver
-from ipc_backend_windows.send_line import SendLine
 from ipc_backend_windows.waiting import Deadline, wait
+from ipc_backend_windows.wire import Entry
+from ipc_backend_windows.writer import ChannelWriter
 from ipc_core.spi import Attachment, Buffer, ClosedError, IpcError, Kind
 
 
@@ -27,7 +27,7 @@ def make_channel() -> tuple[WindowsSender, WindowsReceiver]:
         sending = pipes.connect(identity)
     except OSError as error:
         raise translated(error) from error
-    line = SendLine(sending, queue, identity)
+    line = ChannelWriter(sending, queue, identity)
     return WindowsSender(line), WindowsReceiver(receiving, queue)
 
 
@@ -35,9 +35,9 @@ class WindowsSender:
     """See OsIpcSender."""
 
     kind: ClassVar[Kind] = Kind.SENDER
-    _line: SendLine | None = None
+    _line: ChannelWriter | None = None
 
-    def __init__(self, line: SendLine) -> None:
+    def __init__(self, line: ChannelWriter) -> None:
         self._line = line
         self._waiting: set[Operation] = set()
 
@@ -101,7 +101,7 @@ class WindowsSender:
         if self._line is None:
             raise ClosedError("this sender is closed")
 
-    def _retained(self) -> SendLine:
+    def _retained(self) -> ChannelWriter:
         line = self._line
         if line is None or not line.retain():
             raise ClosedError("this sender is closed")
@@ -119,4 +119,4 @@ def _receive_sender(entry: Entry) -> WindowsSender:
         queue = QueueMemory.open(entry.identity)
     except OSError:
         queue = None  # the receiver has gone, and the memory with it
-    return WindowsSender(SendLine(pipe, queue, entry.identity))
+    return WindowsSender(ChannelWriter(pipe, queue, entry.identity))

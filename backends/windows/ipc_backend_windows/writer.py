@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ipc_backend_windows import layout, win32
-from ipc_backend_windows.appending import append
+from ipc_backend_windows import win32, wire
 from ipc_backend_windows.attachments import Lent
 from ipc_backend_windows.errors import broken, translated
-from ipc_backend_windows.handles import Handle, copy
-from ipc_backend_windows.layout import Entry
-from ipc_backend_windows.memory import View, new_section
+from ipc_backend_windows.kernel_handles import Handle, copy
 from ipc_backend_windows.operation import Operation, is_broken
 from ipc_backend_windows.queue_memory import QueueMemory
+from ipc_backend_windows.queue_writer import append
+from ipc_backend_windows.section import View, new_section
+from ipc_backend_windows.wire import Entry
 from ipc_core.spi import Attachment, BriefLock, Buffer, IpcError, Kind
 
 _counting = BriefLock()
@@ -21,7 +21,7 @@ _LONGEST_DEATH = 1000
 """Milliseconds between a process's refusing handles and the end of its pipes."""
 
 
-class SendLine:
+class ChannelWriter:
     """The sending end of a pipe, and the channel's memory; None if the receiver went before this
     end arrived. It is closed when its last user has released it."""
 
@@ -65,7 +65,7 @@ class SendLine:
         ]
         size = sum(map(len, buffers))
         try:
-            if size <= layout.INLINE and not attachments:
+            if size <= wire.INLINE and not attachments:
                 self._append(self._alive(), [], buffers, size, None)
                 return
             with Lent(attachments) as lent:
@@ -109,7 +109,7 @@ class SendLine:
     def _send_with(
         self, queue: QueueMemory, lent: Lent, buffers: Sequence[Buffer], size: int
     ) -> None:
-        if size <= layout.INLINE:
+        if size <= wire.INLINE:
             self._append(queue, lent.entries, buffers, size, lent)
             return
         section = new_section(size)
@@ -119,7 +119,7 @@ class SendLine:
             view.bytes[place : place + len(buffer)] = buffer
             place += len(buffer)
         view.close()
-        payload = Entry(layout.PAYLOAD_ENTRY, size, section.value, 0, bytes(16))
+        payload = Entry(wire.PAYLOAD_ENTRY, size, section.value, 0, bytes(16))
         self._append(queue, [*lent.entries, payload], [], 0, lent)
         section.close()
 
@@ -139,7 +139,7 @@ class SendLine:
                 target = queue.home
                 lent.head_for(target)
             with queue.locked():
-                if queue.flag(layout.CLOSED):
+                if queue.flag(wire.CLOSED):
                     raise broken()
                 if lent is None or queue.home == target:
                     if lent is not None:
@@ -164,7 +164,7 @@ class SendLine:
 
         def step() -> None:
             try:
-                if not queue.flag(layout.CLOSED):
+                if not queue.flag(wire.CLOSED):
                     append(queue, own, [data], size, self._ring)
             except OSError:
                 pass  # nobody is there to be told

@@ -7,15 +7,15 @@ import re
 from collections.abc import Sequence
 
 from ipc_backend_windows import pipes, win32
-from ipc_backend_windows.channel import WindowsSender
+from ipc_backend_windows.closing import Closing
 from ipc_backend_windows.errors import translated
-from ipc_backend_windows.exclusive import Exclusive
-from ipc_backend_windows.handles import new_event
+from ipc_backend_windows.kernel_handles import new_event
 from ipc_backend_windows.operation import Operation
 from ipc_backend_windows.queue_memory import QueueMemory
 from ipc_backend_windows.receiver import WindowsReceiver
-from ipc_backend_windows.send_line import SendLine
+from ipc_backend_windows.sender import WindowsSender
 from ipc_backend_windows.waiting import Deadline, wait
+from ipc_backend_windows.writer import ChannelWriter
 from ipc_core.spi import Attachment, Buffer, ClosedError, Empty, IpcError, IpcIOError
 
 _NAME = re.compile("[0-9a-f]{32}", re.ASCII)
@@ -24,7 +24,7 @@ _CAME = (win32.ERROR_PIPE_CONNECTED, win32.ERROR_NO_DATA)
 """The client is there, or has been there."""
 
 
-class WindowsOneShotServer(Exclusive):
+class WindowsOneShotServer(Closing):
     """See OsIpcOneShotServer.
 
     The pipe's descriptor lets in processes of this user only, and has room for one client.
@@ -102,7 +102,7 @@ def connect(name: str) -> WindowsSender:
     identity = bytes.fromhex(name)
     try:
         pipe = pipes.connect(identity)
-        return WindowsSender(SendLine(pipe, QueueMemory.open(identity), identity))
+        return WindowsSender(ChannelWriter(pipe, QueueMemory.open(identity), identity))
     except OSError as error:
         if getattr(error, "winerror", 0) in (win32.ERROR_FILE_NOT_FOUND, win32.ERROR_PIPE_BUSY):
             raise IpcIOError(

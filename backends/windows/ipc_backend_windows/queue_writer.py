@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from ipc_backend_windows import layout, win32
-from ipc_backend_windows.handles import copy
-from ipc_backend_windows.layout import Entry
-from ipc_backend_windows.memory import View
+from ipc_backend_windows import win32, wire
+from ipc_backend_windows.kernel_handles import copy
 from ipc_backend_windows.queue_memory import QueueMemory, handle_places
+from ipc_backend_windows.section import View
+from ipc_backend_windows.wire import Entry
 from ipc_core.spi import Buffer
 
 
@@ -28,51 +28,51 @@ def append(
 
     Raises OSError when the system refuses; then nothing was sent.
     """
-    record = layout.record_size(len(entries), size)
+    record = wire.record_size(len(entries), size)
     view, offset = _room(queue, record)
     data = view.bytes
-    layout.HEADER.pack_into(data, offset, record, layout.MESSAGE, len(entries), size)
+    wire.HEADER.pack_into(data, offset, record, wire.MESSAGE, len(entries), size)
     try:
         if entries:
             _hand_over(queue, view, offset, entries)
-        place = offset + layout.HEADER.size + len(entries) * layout.ENTRY.size
+        place = offset + wire.HEADER.size + len(entries) * wire.ENTRY.size
         for buffer in buffers:
             data[place : place + len(buffer)] = buffer
             place += len(buffer)
-        if queue.flag(layout.ARMED):
+        if queue.flag(wire.ARMED):
             ring()
-            queue.set_flag(layout.ARMED, False)
+            queue.set_flag(wire.ARMED, False)
     except BaseException:
         _take_back(queue, view, offset)
         raise
-    layout.WORD.pack_into(queue.data, layout.WRITING_AT + 8, offset + record)
-    layout.WORD.pack_into(queue.data, layout.PENDING_AT, 0)
+    wire.WORD.pack_into(queue.data, wire.WRITING_AT + 8, offset + record)
+    wire.WORD.pack_into(queue.data, wire.PENDING_AT, 0)
 
 
 def _room(queue: QueueMemory, record: int) -> tuple[View, int]:
     """Where `record` bytes fit, with room for a link after them."""
     serial, offset, size, handle = queue.writing()
     view = queue.segment(serial, size, handle)
-    if offset + record + layout.LINK_SIZE <= size:
+    if offset + record + wire.LINK_SIZE <= size:
         return view, offset
-    needed = record + layout.LINK_SIZE
-    next_serial, start, next_size, next_handle = queue.new_segment(max(layout.SEGMENT, needed))
-    layout.HEADER.pack_into(view.bytes, offset, layout.LINK_SIZE, layout.LINK, 1, 0)
-    entry = (layout.SEGMENT_ENTRY, 0, next_size, next_handle, 0, next_serial.to_bytes(16, "little"))
-    layout.ENTRY.pack_into(view.bytes, offset + layout.HEADER.size, *entry)
+    needed = record + wire.LINK_SIZE
+    next_serial, start, next_size, next_handle = queue.new_segment(max(wire.SEGMENT, needed))
+    wire.HEADER.pack_into(view.bytes, offset, wire.LINK_SIZE, wire.LINK, 1, 0)
+    entry = (wire.SEGMENT_ENTRY, 0, next_size, next_handle, 0, next_serial.to_bytes(16, "little"))
+    wire.ENTRY.pack_into(view.bytes, offset + wire.HEADER.size, *entry)
     queue.set_writing(next_serial, start, next_size, next_handle)
-    layout.WORD.pack_into(queue.data, layout.PENDING_SEGMENT_AT, 0)
+    wire.WORD.pack_into(queue.data, wire.PENDING_SEGMENT_AT, 0)
     queue.forget(next_serial)
     return queue.segment(next_serial, next_size, next_handle), start
 
 
 def _hand_over(queue: QueueMemory, view: View, offset: int, entries: Sequence[Entry]) -> None:
     home = queue.home_process()
-    first = offset + layout.HEADER.size
+    first = offset + wire.HEADER.size
     for number, entry in enumerate(entries):
-        place = first + number * layout.ENTRY.size
-        layout.ENTRY.pack_into(view.bytes, place, entry.kind, 0, entry.number, 0, 0, entry.identity)
-    layout.WORD.pack_into(queue.data, layout.PENDING_AT, offset)
+        place = first + number * wire.ENTRY.size
+        wire.ENTRY.pack_into(view.bytes, place, entry.kind, 0, entry.number, 0, 0, entry.identity)
+    wire.WORD.pack_into(queue.data, wire.PENDING_AT, offset)
     handles = [handle for entry in entries for handle in (entry.first, entry.second)]
     for place, handle in zip(handle_places(view.bytes, offset), handles, strict=True):
         if handle:
@@ -81,10 +81,10 @@ def _hand_over(queue: QueueMemory, view: View, offset: int, entries: Sequence[En
 
 def _take_back(queue: QueueMemory, view: View, offset: int) -> None:
     """Close at home what a message that was not sent had there."""
-    (pending,) = layout.WORD.unpack_from(queue.data, layout.PENDING_AT)
+    (pending,) = wire.WORD.unpack_from(queue.data, wire.PENDING_AT)
     if pending == offset:
         for place in handle_places(view.bytes, offset):
-            (handle,) = layout.WORD.unpack_from(view.bytes, place)
+            (handle,) = wire.WORD.unpack_from(view.bytes, place)
             if handle:
                 queue.close_at_home(handle)
-        layout.WORD.pack_into(queue.data, layout.PENDING_AT, 0)
+        wire.WORD.pack_into(queue.data, wire.PENDING_AT, 0)

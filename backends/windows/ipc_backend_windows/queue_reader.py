@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from ipc_backend_windows import layout
-from ipc_backend_windows.handles import this_process
-from ipc_backend_windows.layout import Entry
-from ipc_backend_windows.memory import View
-from ipc_backend_windows.moving import relocate
+from ipc_backend_windows import wire
+from ipc_backend_windows.kernel_handles import this_process
 from ipc_backend_windows.queue_memory import QueueMemory
+from ipc_backend_windows.relocation import relocate
+from ipc_backend_windows.section import View
+from ipc_backend_windows.wire import Entry
 from ipc_core.spi import DecodeError
 
 Record = tuple[bytes, list[Entry]]
@@ -32,23 +32,23 @@ class Reader:
         """
         queue = self.queue
         is_mine = self._view is not None and self._offset < self._end
-        if is_mine and not self._at_link() and not queue.flag(layout.SHARED):
+        if is_mine and not self._at_link() and not queue.flag(wire.SHARED):
             return self._take()
         if queue.mutex.is_mine():
             return None  # this call has interrupted the sending of the next one
         with queue.locked():
-            if self._view is None or queue.flag(layout.SHARED):
+            if self._view is None or queue.flag(wire.SHARED):
                 self._load()
             if not self._available():
                 if arm:
-                    queue.set_flag(layout.ARMED, True)
+                    queue.set_flag(wire.ARMED, True)
                 return None
             try:
                 return self._take()
             finally:
                 if queue.writing()[:2] == (self._serial, self._offset):
                     self._begin_again()
-                elif queue.flag(layout.SHARED):
+                elif queue.flag(wire.SHARED):
                     self._publish()
 
     def has_next(self, arm: bool) -> bool:
@@ -57,11 +57,11 @@ class Reader:
         if queue.mutex.is_mine():
             return True
         with queue.locked():
-            if self._view is None or queue.flag(layout.SHARED):
+            if self._view is None or queue.flag(wire.SHARED):
                 self._load()
             available = self._available()
             if arm and not available:
-                queue.set_flag(layout.ARMED, True)
+                queue.set_flag(wire.ARMED, True)
             return available
 
     def settle(self) -> None:
@@ -118,14 +118,14 @@ class Reader:
     def _at_link(self) -> bool:
         view = self._view
         assert view is not None
-        kind = layout.HEADER.unpack_from(view.bytes, self._offset)[1]
-        return bool(kind == layout.LINK)
+        kind = wire.HEADER.unpack_from(view.bytes, self._offset)[1]
+        return bool(kind == wire.LINK)
 
     def _follow(self) -> None:
         """Go on to the next segment, and free this one."""
         queue, view = self.queue, self._view
         assert view is not None
-        entry = layout.entry_at(view.bytes, self._offset + layout.HEADER.size)
+        entry = wire.entry_at(view.bytes, self._offset + wire.HEADER.size)
         serial = int.from_bytes(entry.identity, "little")
         self._view = queue.segment(serial, entry.number, entry.first)
         finished, finished_handle = self._serial, self._handle
@@ -142,13 +142,13 @@ class Reader:
         view = self._view
         assert view is not None
         data, offset, room = view.bytes, self._offset, self._end - self._offset
-        size, kind, count, payload = layout.HEADER.unpack_from(data, offset)
-        if kind != layout.MESSAGE or not layout.record_size(count, payload) == size <= room:
+        size, kind, count, payload = wire.HEADER.unpack_from(data, offset)
+        if kind != wire.MESSAGE or not wire.record_size(count, payload) == size <= room:
             self._offset = self._end
             raise DecodeError("what is in this channel's memory is not a message")
-        first = offset + layout.HEADER.size
-        start = first + count * layout.ENTRY.size
-        entries = [layout.entry_at(data, place) for place in range(first, start, layout.ENTRY.size)]
+        first = offset + wire.HEADER.size
+        start = first + count * wire.ENTRY.size
+        entries = [wire.entry_at(data, place) for place in range(first, start, wire.ENTRY.size)]
         content = bytes(data[start : start + payload])
         self._offset = offset + size
         return content, entries

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from ipc_backend_windows import layout, win32
-from ipc_backend_windows.handles import Handle, Process, close_in, copy, opened
-from ipc_backend_windows.memory import View
+from ipc_backend_windows import win32, wire
+from ipc_backend_windows.kernel_handles import Handle, Process, close_in, copy, opened
 from ipc_backend_windows.queue_memory import QueueMemory, handle_places
+from ipc_backend_windows.section import View
 from ipc_core.spi import Kind
 
 Change = Callable[[int], int]
@@ -48,7 +48,7 @@ class Relocation:
         try:
             for view, offset in _records(self._queue):
                 for place in handle_places(view.bytes, offset):
-                    (handle,) = layout.WORD.unpack_from(view.bytes, place)
+                    (handle,) = wire.WORD.unpack_from(view.bytes, place)
                     if handle:
                         duplicate(handle)
                 for identity, section in _receivers(view, offset):
@@ -124,12 +124,12 @@ def _records(queue: QueueMemory) -> Iterator[tuple[View, int]]:
         stop = end if serial == last else size
         linked = None
         while offset < stop and linked is None:
-            record, kind, _, _ = layout.HEADER.unpack_from(view.bytes, offset)
-            if record < layout.HEADER.size:
+            record, kind, _, _ = wire.HEADER.unpack_from(view.bytes, offset)
+            if record < wire.HEADER.size:
                 return  # malformed, as the receiver will find
             yield view, offset
-            if kind == layout.LINK:
-                linked = layout.entry_at(view.bytes, offset + layout.HEADER.size)
+            if kind == wire.LINK:
+                linked = wire.entry_at(view.bytes, offset + wire.HEADER.size)
             offset += record
         if linked is None:
             return
@@ -139,11 +139,11 @@ def _records(queue: QueueMemory) -> Iterator[tuple[View, int]]:
 
 def _receivers(view: View, offset: int) -> Iterator[tuple[bytes, int]]:
     """The identities and sections of the receivers in a message."""
-    _, kind, count, _ = layout.HEADER.unpack_from(view.bytes, offset)
-    if kind == layout.MESSAGE:
+    _, kind, count, _ = wire.HEADER.unpack_from(view.bytes, offset)
+    if kind == wire.MESSAGE:
         for number in range(count):
-            place = offset + layout.HEADER.size + number * layout.ENTRY.size
-            entry = layout.entry_at(view.bytes, place)
+            place = offset + wire.HEADER.size + number * wire.ENTRY.size
+            entry = wire.entry_at(view.bytes, place)
             if entry.kind == Kind.RECEIVER:
                 yield entry.identity, entry.second
 
@@ -151,9 +151,9 @@ def _receivers(view: View, offset: int) -> Iterator[tuple[bytes, int]]:
 def _rewrite(queue: QueueMemory, change: Change) -> None:
     for view, offset in list(_records(queue)):
         for place in handle_places(view.bytes, offset):
-            (handle,) = layout.WORD.unpack_from(view.bytes, place)
+            (handle,) = wire.WORD.unpack_from(view.bytes, place)
             if handle:
-                layout.WORD.pack_into(view.bytes, place, change(handle))
+                wire.WORD.pack_into(view.bytes, place, change(handle))
     for position, assign in (
         (queue.reading(), queue.set_reading),
         (queue.writing(), queue.set_writing),

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from ipc_backend_windows import channel, layout  # noqa: F401  channel declares its kinds
+from ipc_backend_windows import sender, wire  # noqa: F401  sender declares its kinds
 from ipc_backend_windows.attachments import unpack
 from ipc_backend_windows.errors import translated
-from ipc_backend_windows.layout import Entry
+from ipc_backend_windows.wire import Entry
 from ipc_core.spi import Attachment, Kind
 
 Parcel = tuple[int, int, int, int, bytes]
@@ -22,7 +22,7 @@ def pack(handle: Any) -> Parcel:
     try:
         if entry.kind == Kind.RECEIVER:
             with queue.locked():
-                queue.set_flag(layout.SHARED, True)
+                queue.set_flag(wire.SHARED, True)
         numbers = [
             popen.duplicate_for_child(number) if number else 0
             for number in (entry.first, entry.second)

@@ -8,7 +8,7 @@ import threading
 from ipc_core.spi import BriefLock
 
 
-class Exclusive:
+class Closing:
     """Something that one thread at a time uses, between `_enter` and `_leave`.
 
     Closing it while it is in use, by another thread or by what has interrupted this one, ends the
