@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, ClassVar
 
 from ipc_backend_windows import win32
-from ipc_backend_windows.relocation import relocate
+from ipc_backend_windows.kernel_handles import Process
+from ipc_backend_windows.queue_memory import QueueMemory
+from ipc_backend_windows.relocation import Relocation, relocate
 from ipc_backend_windows.section import View
 from ipc_backend_windows.wire import PAYLOAD_ENTRY, Entry
 from ipc_core.spi import Attachment, DecodeError, ForeignHandleError, Kind
@@ -14,37 +16,49 @@ from ipc_core.spi import Attachment, DecodeError, ForeignHandleError, Kind
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-    from ipc_backend_windows.kernel_handles import Process
-    from ipc_backend_windows.queue_memory import QueueMemory
-    from ipc_backend_windows.relocation import Relocation
+
+class Lendable:
+    """A handle of this backend, which a message can carry."""
+
+    kind: ClassVar[Kind]
+
+    def lend(self) -> tuple[Entry, QueueMemory | None, Callable[[bool], object]]:
+        """Keep the kernel handles open, and a receiver from being used, until the loan ends.
+
+        Returns the entry for the message, with handles of this process; for a receiver, its queue,
+        which moves with it; and the function that ends the loan, to be called with whether the
+        message was sent. Raises ClosedError after `close`, IpcError for a receiver that is in use
+        or lent.
+        """
+        raise NotImplementedError
 
 
-class Lent:
-    """The attachments of one message, pinned while it is sent.
+class Loan:
+    """The attachments of one message, lent for the time of a `with` block that sends it.
 
-    A handle's `_lend()` returns its entry and the function that ends the loan, which is told
-    whether the message was sent: whether the block raised nothing. A receiver's queue is moved to
-    the process that the message goes to before the message is.
+    If the block raises, every handle is as before. Otherwise its receivers have moved, each with
+    its queue: `head_for` takes the queues to the process that the message goes to before the
+    message is appended there, and leaving the block either closes the old kernel handles or
+    returns to them.
     """
 
     def __init__(self, attachments: Sequence[Attachment]) -> None:
         self.entries: list[Entry] = []
         self._attachments = attachments
-        self._loans: list[tuple[Entry, QueueMemory | None, Callable[[bool], object]]] = []
+        self._lent: list[tuple[Entry, QueueMemory | None, Callable[[bool], object]]] = []
         self._relocations: list[Relocation] = []
         self._kept = False
 
     def __enter__(self) -> Self:
         try:
             for handle in self._attachments:
-                lend = getattr(handle, "_lend", None)
-                if lend is None:
+                if not isinstance(handle, Lendable):
                     handle.kind  # noqa: B018  what the core puts for a closed handle raises
                     raise ForeignHandleError(
                         f"the windows backend cannot carry a {type(handle).__name__}"
                     )
-                self._loans.append(lend())
-                self.entries.append(self._loans[-1][0])
+                self._lent.append(handle.lend())  # at once, so that an interrupt finds it
+                self.entries.append(self._lent[-1][0])
             return self
         except BaseException:
             self._give_back(sent=False)
@@ -53,11 +67,11 @@ class Lent:
     def can_never_arrive(self, queue: QueueMemory) -> bool:
         """Whether `queue`, to which this is sent, is inside that of a receiver among them, so that
         after this nobody could receive from either."""
-        return any(moving is not None and queue.is_within(moving) for _, moving, _ in self._loans)
+        return any(moving is not None and queue.is_within(moving) for _, moving, _ in self._lent)
 
     def enter(self, queue: QueueMemory) -> None:
         """Note where the receivers are, before they are there."""
-        for _, moving, _ in self._loans:
+        for _, moving, _ in self._lent:
             if moving is not None:
                 moving.container = queue.identity
 
@@ -68,7 +82,7 @@ class Lent:
     def head_for(self, target: Process) -> None:
         """Move the queues of receivers to `target`. Raises OSError; then none has moved."""
         self._return()
-        for _, queue, _ in self._loans:
+        for _, queue, _ in self._lent:
             if queue is not None:
                 self._relocations.append(relocate(queue, target))
 
@@ -85,28 +99,16 @@ class Lent:
                 relocation.commit()
         else:
             self._return()
-        for _, _, give_back in self._loans:
+        for _, _, give_back in self._lent:
             give_back(sent)
 
 
-# How to make a handle of each kind from its entry, whose handles it takes over.
-_MAKERS: dict[int, Callable[[Entry], Attachment]] = {}
+Makers = Mapping[int, Callable[[Entry], Attachment]]
+"""The function for each kind that makes a handle of its entry. It takes over the kernel handles,
+also when it raises OSError because they do not fit."""
 
 
-def makes(kind: Kind) -> Callable[[Any], Any]:
-    """Declare the function that turns an entry into a handle of `kind`.
-
-    It raises OSError for handles that do not fit, and then has closed them.
-    """
-
-    def declare(make: Callable[[Entry], Attachment]) -> Any:
-        _MAKERS[kind] = make
-        return make
-
-    return declare
-
-
-def unpack(data: bytes, entries: Sequence[Entry]) -> tuple[bytes, list[Attachment]]:
+def unpack(data: bytes, entries: Sequence[Entry], makers: Makers) -> tuple[bytes, list[Attachment]]:
     """The payload and attachments of a record whose handles are in this process.
 
     Raises DecodeError when they do not fit together; then none of the handles is left.
@@ -120,7 +122,7 @@ def unpack(data: bytes, entries: Sequence[Entry]) -> tuple[bytes, list[Attachmen
                 data = _payload(entry)
                 win32.CloseHandle(left.pop(0).first)
                 continue
-            make = _MAKERS.get(entry.kind)
+            make = makers.get(entry.kind)
             if make is None:
                 raise DecodeError(f"attachments of kind {entry.kind} are not known here")
             del left[0]

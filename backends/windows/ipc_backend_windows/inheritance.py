@@ -4,21 +4,21 @@ from __future__ import annotations
 
 from typing import Any
 
-from ipc_backend_windows import sender, wire  # noqa: F401  sender declares its kinds
-from ipc_backend_windows.attachments import unpack
+from ipc_backend_windows import wire
+from ipc_backend_windows.attachments import Makers, unpack
 from ipc_backend_windows.errors import translated
 from ipc_backend_windows.wire import Entry
 from ipc_core.spi import Attachment, Kind
 
-Parcel = tuple[int, int, int, int, bytes]
+Inheritable = tuple[int, int, int, int, bytes]
 
 
-def pack(handle: Any) -> Parcel:
+def hand_over(handle: Any) -> Inheritable:
     """The entry of a handle, with handles that the child has already."""
     from multiprocessing.context import get_spawning_popen
 
     popen: Any = get_spawning_popen()
-    entry, queue, give_back = handle._lend()
+    entry, queue, give_back = handle.lend()
     try:
         if entry.kind == Kind.RECEIVER:
             with queue.locked():
@@ -32,9 +32,9 @@ def pack(handle: Any) -> Parcel:
         give_back(False)
 
 
-def unpack_parcel(parcel: Any) -> Attachment:
+def take_over(inheritable: Any, makers: Makers) -> Attachment:
     """The handle for an entry from the parent. Raises IpcIOError."""
     try:
-        return unpack(b"", [Entry(*parcel)])[1][0]
+        return unpack(b"", [Entry(*inheritable)], makers)[1][0]
     except OSError as error:
         raise translated(error) from error

@@ -7,6 +7,7 @@ import re
 from collections.abc import Sequence
 
 from ipc_backend_windows import pipes, win32
+from ipc_backend_windows.attachments import Makers
 from ipc_backend_windows.closing import Closing
 from ipc_backend_windows.errors import translated
 from ipc_backend_windows.kernel_handles import new_event
@@ -30,7 +31,7 @@ class WindowsOneShotServer(Closing):
     The pipe's descriptor lets in processes of this user only, and has room for one client.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, makers: Makers) -> None:
         identity = pipes.new_identity()
         try:
             queue = QueueMemory.create(identity)
@@ -41,7 +42,7 @@ class WindowsOneShotServer(Closing):
         self.name = identity.hex()
         self._connecting = Operation(pipe)
         self._connected = False
-        self._receiver = WindowsReceiver(pipe, queue)
+        self._receiver = WindowsReceiver(pipe, queue, makers)
         self._accepted = False
         super().__init__()
 

@@ -7,12 +7,12 @@ import weakref
 from collections.abc import Callable
 
 from ipc_backend_windows import win32
-from ipc_backend_windows.attachments import makes
+from ipc_backend_windows.attachments import Lendable
 from ipc_backend_windows.errors import last_error, translated
 from ipc_backend_windows.kernel_handles import Handle
 from ipc_backend_windows.section import new_section
 from ipc_backend_windows.wire import Entry
-from ipc_core.spi import Buffer, Kind, RegionHandle
+from ipc_core.spi import Buffer, RegionHandle
 
 
 class _Region:
@@ -47,10 +47,10 @@ def _mapped(section: Handle, size: int) -> memoryview:
     return memoryview(memory).cast("B")
 
 
-class WindowsSharedMemory(RegionHandle[_Region]):
+class WindowsSharedMemory(RegionHandle[_Region], Lendable):
     """See OsIpcSharedMemory."""
 
-    def _lend(self) -> tuple[Entry, None, Callable[[bool], object]]:
+    def lend(self) -> tuple[Entry, None, Callable[[bool], object]]:
         region = self.region
         handle = region.section.value if region.section else 0
         return Entry(self.kind, region.size, handle, 0, bytes(16)), None, lambda sent: region
@@ -70,8 +70,7 @@ def make_region(data_or_size: Buffer | int) -> WindowsSharedMemory:
     return WindowsSharedMemory(region)
 
 
-@makes(Kind.SHARED_MEMORY)
-def _receive_region(entry: Entry) -> WindowsSharedMemory:
+def region_from_entry(entry: Entry) -> WindowsSharedMemory:
     if not entry.first:
         if entry.number:
             raise OSError(22, "a region without memory")

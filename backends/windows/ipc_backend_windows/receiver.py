@@ -6,8 +6,8 @@ import threading
 from collections.abc import Callable, Sequence
 from typing import ClassVar
 
-from ipc_backend_windows import wire
-from ipc_backend_windows.attachments import discard, makes, unpack
+from ipc_backend_windows import win32, wire
+from ipc_backend_windows.attachments import Lendable, Makers, discard, unpack
 from ipc_backend_windows.closing import Closing
 from ipc_backend_windows.errors import translated
 from ipc_backend_windows.kernel_handles import Handle, new_event
@@ -30,7 +30,7 @@ from ipc_core.spi import (
 Message = tuple[Buffer, Sequence[Attachment]]
 
 
-class WindowsReceiver(Closing):
+class WindowsReceiver(Closing, Lendable):
     """See OsIpcReceiver.
 
     A one-byte read on the pipe tells of new messages, if the sender was asked for it, and of the
@@ -39,8 +39,9 @@ class WindowsReceiver(Closing):
 
     kind: ClassVar[Kind] = Kind.RECEIVER
 
-    def __init__(self, pipe: Handle, queue: QueueMemory) -> None:
+    def __init__(self, pipe: Handle, queue: QueueMemory, makers: Makers) -> None:
         self._pipe = pipe
+        self._makers = makers
         self._reader = Reader(queue)
         self._bell = Operation(pipe)
         self._event = new_event()
@@ -71,7 +72,7 @@ class WindowsReceiver(Closing):
             raise translated(error) from error
         finally:
             for watcher in tuple(self._watchers):
-                _set(watcher)
+                win32.SetEvent(watcher.value)
             self._leave()
 
     def poll(self, arm: bool) -> Message | None:
@@ -87,7 +88,7 @@ class WindowsReceiver(Closing):
             record = self._reader.next()  # what was sent before the last sender went
             if record is None:
                 raise Disconnected("every sender is gone")
-        return None if record is None else unpack(*record)
+        return None if record is None else unpack(*record, self._makers)
 
     def listen(self, event: Handle) -> bool:
         """Have `event` set when it is worth to poll; return False if it is now."""
@@ -152,7 +153,7 @@ class WindowsReceiver(Closing):
                 if self._closed:
                     raise ClosedError("this receiver is closed")
                 if self._has_news() or not self.listen(self._event):
-                    _set(cancelled)
+                    win32.SetEvent(cancelled.value)
                 waits_for.append(self._event)
             finally:
                 self._leave()
@@ -168,7 +169,7 @@ class WindowsReceiver(Closing):
 
         def take_back() -> None:
             taken_back.set()
-            _set(cancelled)
+            win32.SetEvent(cancelled.value)
 
         threading.Thread(target=watch, name="ipc-backend-windows", daemon=True).start()
         return take_back
@@ -181,7 +182,7 @@ class WindowsReceiver(Closing):
         """See OsIpcReceiver.close."""
         super().close()
         for watcher in tuple(self._watchers):
-            _set(watcher)
+            win32.SetEvent(watcher.value)
 
     def _end_wait(self) -> None:
         self._bell.interrupt()
@@ -205,12 +206,12 @@ class WindowsReceiver(Closing):
                 record = self._reader.next()
                 if record is None:
                     return
-                for handle in unpack(*record)[1]:
+                for handle in unpack(*record, self._makers)[1]:
                     handle.close()
             except (DecodeError, OSError):
                 continue
 
-    def _lend(self) -> tuple[Entry, QueueMemory, Callable[[bool], None]]:
+    def lend(self) -> tuple[Entry, QueueMemory, Callable[[bool], None]]:
         """The receiver is not to be used by others until the loan ends."""
         self._take_alone()
         try:
@@ -231,21 +232,14 @@ class WindowsReceiver(Closing):
             self._event.close()
         self._leave()
         for watcher in tuple(self._watchers):
-            _set(watcher)
+            win32.SetEvent(watcher.value)
 
 
-@makes(Kind.RECEIVER)
-def _receive_receiver(entry: Entry) -> WindowsReceiver:
+def receiver_from_entry(entry: Entry, makers: Makers) -> WindowsReceiver:
     try:
         queue = QueueMemory.open(entry.identity, entry.second)
     except BaseException:
         discard(entry._replace(second=0))
         raise
     queue.container = bytes(16)
-    return WindowsReceiver(Handle(entry.first), queue)
-
-
-def _set(event: Handle) -> None:
-    from ipc_backend_windows.win32 import SetEvent
-
-    SetEvent(event.value)
+    return WindowsReceiver(Handle(entry.first), queue, makers)

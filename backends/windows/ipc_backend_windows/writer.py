@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ipc_backend_windows import win32, wire
-from ipc_backend_windows.attachments import Lent
+from ipc_backend_windows.attachments import Loan
 from ipc_backend_windows.errors import broken, translated
 from ipc_backend_windows.kernel_handles import Handle, copy
 from ipc_backend_windows.operation import Operation, is_broken
@@ -68,13 +68,13 @@ class ChannelWriter:
             if size <= wire.INLINE and not attachments:
                 self._append(self._alive(), [], buffers, size, None)
                 return
-            with Lent(attachments) as lent:
+            with Loan(attachments) as loan:
                 queue = self._alive()
-                is_lost = lent.can_never_arrive(queue)
+                is_lost = loan.can_never_arrive(queue)
                 if not is_lost:
-                    self._send_with(queue, lent, buffers, size)
+                    self._send_with(queue, loan, buffers, size)
                     return
-                lent.keep()
+                loan.keep()
             for handle in attachments:
                 if handle.kind is Kind.RECEIVER:
                     handle.close()
@@ -107,10 +107,10 @@ class ChannelWriter:
         return self._queue
 
     def _send_with(
-        self, queue: QueueMemory, lent: Lent, buffers: Sequence[Buffer], size: int
+        self, queue: QueueMemory, loan: Loan, buffers: Sequence[Buffer], size: int
     ) -> None:
         if size <= wire.INLINE:
-            self._append(queue, lent.entries, buffers, size, lent)
+            self._append(queue, loan.entries, buffers, size, loan)
             return
         section = new_section(size)
         view = View(section.value, size)
@@ -120,7 +120,7 @@ class ChannelWriter:
             place += len(buffer)
         view.close()
         payload = Entry(wire.PAYLOAD_ENTRY, size, section.value, 0, bytes(16))
-        self._append(queue, [*lent.entries, payload], [], 0, lent)
+        self._append(queue, [*loan.entries, payload], [], 0, loan)
         section.close()
 
     def _append(
@@ -129,21 +129,21 @@ class ChannelWriter:
         entries: Sequence[Entry],
         buffers: Sequence[Buffer],
         size: int,
-        lent: Lent | None,
+        loan: Loan | None,
     ) -> None:
         if queue.mutex.is_mine():
             self._append_afterwards(queue, entries, buffers, size)
             return
         while True:
-            if lent is not None:
+            if loan is not None:
                 target = queue.home
-                lent.head_for(target)
+                loan.head_for(target)
             with queue.locked():
                 if queue.flag(wire.CLOSED):
                     raise broken()
-                if lent is None or queue.home == target:
-                    if lent is not None:
-                        lent.enter(queue)
+                if loan is None or queue.home == target:
+                    if loan is not None:
+                        loan.enter(queue)
                     append(queue, entries, buffers, size, self._ring)
                     return
 

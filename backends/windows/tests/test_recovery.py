@@ -132,7 +132,7 @@ def test_ends_of_a_channel(bag: Bag, backend: Backend, kept: list[Handle]) -> No
     """B106, B107: the handles of a sender and of a region work after they were recovered, and the
     sender's is the only one left: closing it disconnects."""
     tx, rx = bag.os_channel(backend)
-    entry = tx._line.entry(1)  # type: ignore[attr-defined]
+    entry = tx._writer.entry(1)  # type: ignore[attr-defined]
     region = bag.keep(backend.shared_memory(1024))
     (pipe,) = recover([second(entry.first)], this_process())
     tx.close()
@@ -140,7 +140,7 @@ def test_ends_of_a_channel(bag: Bag, backend: Backend, kept: list[Handle]) -> No
     assert win32.CloseHandle(pipe)
     with pytest.raises(Disconnected):
         rx.recv(30)
-    (section,) = recover([second(region._lend()[0].first)], this_process())  # type: ignore[attr-defined]
+    (section,) = recover([second(region.lend()[0].first)], this_process())  # type: ignore[attr-defined]
     view = View(section, 1024)
     view.bytes[0] = 9
     assert region.buffer[0] == 9
