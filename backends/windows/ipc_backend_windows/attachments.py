@@ -1,4 +1,8 @@
-"""Endpoints and regions become entries in a record, and come back."""
+"""Attachments of a message: lent as entries by its sender, made into handles by its receiver.
+
+Nothing here knows the classes of handles. They derive from `Lendable`, and `backend.MAKERS` has the
+function that makes each kind.
+"""
 
 from __future__ import annotations
 
@@ -25,10 +29,10 @@ class Lendable:
     def lend(self) -> tuple[Entry, QueueMemory | None, Callable[[bool], object]]:
         """Keep the kernel handles open, and a receiver from being used, until the loan ends.
 
-        Returns the entry for the message, with handles of this process; for a receiver, its queue,
-        which moves with it; and the function that ends the loan, to be called with whether the
-        message was sent. Raises ClosedError after `close`, IpcError for a receiver that is in use
-        or lent.
+        Returns the entry for the message, with kernel handles of this process; for a receiver, its
+        queue, which moves with it; and the function that ends the loan, to be called with whether
+        the message was sent. Raises ClosedError after `close`, IpcError for a receiver that is in
+        use or lent.
         """
         raise NotImplementedError
 
@@ -36,10 +40,9 @@ class Lendable:
 class Loan:
     """The attachments of one message, lent for the time of a `with` block that sends it.
 
-    If the block raises, every handle is as before. Otherwise its receivers have moved, each with
-    its queue: `head_for` takes the queues to the process that the message goes to before the
-    message is appended there, and leaving the block either closes the old kernel handles or
-    returns to them.
+    If the block raises, every handle is as before. Otherwise the receivers have moved. A receiver's
+    queue moves before the message is appended, by `move_queues_to`; until the block ends, its
+    kernel handles are in the tables of both processes, and the end closes those of one side.
     """
 
     def __init__(self, attachments: Sequence[Attachment]) -> None:
@@ -47,7 +50,7 @@ class Loan:
         self._attachments = attachments
         self._lent: list[tuple[Entry, QueueMemory | None, Callable[[bool], object]]] = []
         self._relocations: list[Relocation] = []
-        self._kept = False
+        self._cancelled = False
 
     def __enter__(self) -> Self:
         try:
@@ -59,48 +62,51 @@ class Loan:
                     )
                 self._lent.append(handle.lend())  # at once, so that an interrupt finds it
                 self.entries.append(self._lent[-1][0])
-            return self
-        except BaseException:
-            self._give_back(sent=False)
+        except BaseException as error:
+            self.__exit__(type(error))
             raise
+        return self
 
-    def can_never_arrive(self, queue: QueueMemory) -> bool:
-        """Whether `queue`, to which this is sent, is inside that of a receiver among them, so that
-        after this nobody could receive from either."""
-        return any(moving is not None and queue.is_within(moving) for _, moving, _ in self._lent)
-
-    def enter(self, queue: QueueMemory) -> None:
-        """Note where the receivers are, before they are there."""
-        for _, moving, _ in self._lent:
-            if moving is not None:
-                moving.container = queue.identity
-
-    def keep(self) -> None:
-        """End the loan as if nothing had been sent."""
-        self._kept = True
-
-    def head_for(self, target: Process) -> None:
-        """Move the queues of receivers to `target`. Raises OSError; then none has moved."""
-        self._return()
-        for _, queue, _ in self._lent:
-            if queue is not None:
-                self._relocations.append(relocate(queue, target))
-
-    def __exit__(self, kind: type[BaseException] | None, *exc_info: object) -> None:
-        self._give_back(sent=kind is None and not self._kept)
-
-    def _return(self) -> None:
-        while self._relocations:
-            self._relocations.pop().roll_back()
-
-    def _give_back(self, sent: bool) -> None:
+    def __exit__(self, error: type[BaseException] | None, *exc_info: object) -> None:
+        sent = error is None and not self._cancelled
         if sent:
             for relocation in self._relocations:
                 relocation.commit()
         else:
-            self._return()
-        for _, _, give_back in self._lent:
-            give_back(sent)
+            self._roll_back()
+        for _, _, end in self._lent:
+            end(sent)
+
+    def closes_cycle(self, queue: QueueMemory) -> bool:
+        """Return whether `queue`, to which this is sent, is inside that of a receiver among these.
+
+        Both queues would then be inside each other, and nobody could receive from either.
+        """
+        return any(moving is not None and queue.is_within(moving) for _, moving, _ in self._lent)
+
+    def note_container(self, queue: QueueMemory) -> None:
+        """Note in each receiver's memory that it is in `queue`, before it is there."""
+        for _, moving, _ in self._lent:
+            if moving is not None:
+                moving.container = queue.identity
+
+    def move_queues_to(self, target: Process) -> None:
+        """Move the receivers' queues to `target`, back from any process that they moved to before.
+
+        Raises OSError; the end of the block then moves every queue back.
+        """
+        self._roll_back()
+        for _, queue, _ in self._lent:
+            if queue is not None:
+                self._relocations.append(relocate(queue, target))
+
+    def cancel(self) -> None:
+        """Have the loan end as if nothing had been sent, also if the block does not raise."""
+        self._cancelled = True
+
+    def _roll_back(self) -> None:
+        while self._relocations:
+            self._relocations.pop().roll_back()
 
 
 Makers = Mapping[int, Callable[[Entry], Attachment]]
@@ -109,12 +115,13 @@ also when it raises OSError because they do not fit."""
 
 
 def unpack(data: bytes, entries: Sequence[Entry], makers: Makers) -> tuple[bytes, list[Attachment]]:
-    """The payload and attachments of a record whose handles are in this process.
+    """Return the payload and the attachments of a record, whose kernel handles are this process's.
 
-    Raises DecodeError when they do not fit together; then none of the handles is left.
+    Takes over the kernel handles. Raises DecodeError if they do not fit their entries; every one of
+    them is closed then.
     """
     made: list[Attachment] = []
-    left = list(entries)
+    left = list(entries)  # the kernel handles of these are still to be closed on an error
     try:
         while left:
             entry = left[0]
@@ -134,7 +141,7 @@ def unpack(data: bytes, entries: Sequence[Entry], makers: Makers) -> tuple[bytes
         for handle in made:
             handle.close()
         if isinstance(error, OSError) and not isinstance(error, DecodeError):
-            raise DecodeError(f"an attachment is not what it is called: {error}") from error
+            raise DecodeError(f"an attachment does not fit its kind: {error}") from error
         raise
 
 
@@ -147,7 +154,7 @@ def _payload(entry: Entry) -> bytes:
 
 
 def discard(entry: Entry) -> None:
-    """Close the handles of an entry."""
+    """Close the kernel handles of an entry."""
     for handle in (entry.first, entry.second):
         if handle:
             win32.CloseHandle(handle)

@@ -1,4 +1,15 @@
-"""Closing what another thread may be waiting on."""
+"""Closing an object while another thread waits on it.
+
+A kernel handle must not be closed while a call uses it: the system may give its number to another
+object at once. So `close` never closes resources under a user. It marks the object closed, makes
+the user's wait end, and leaves the closing to the user:
+
+- Only the holder of `_lock` uses the resources, and only with the lock can they be released.
+- `_closed` is set before `close` first tries the lock, and a user looks at it after giving the lock
+  up. So whichever of the two is last finds the lock free and the mark set, and releases.
+- The lock is reentrant. A signal handler or destructor that closes the object it has interrupted
+  does get the lock; `_users` tells it that the resources are in use below it.
+"""
 
 from __future__ import annotations
 
@@ -9,11 +20,7 @@ from ipc_core.spi import BriefLock
 
 
 class Closing:
-    """Something that one thread at a time uses, between `_enter` and `_leave`.
-
-    Closing it while it is in use, by another thread or by what has interrupted this one, ends the
-    wait, and the user releases the resources on the way out.
-    """
+    """An object that one thread at a time uses, between `_enter` and `_leave`."""
 
     def __init__(self) -> None:
         self._lock = threading.RLock()
@@ -22,11 +29,11 @@ class Closing:
         self._released = False
 
     def _end_wait(self) -> None:
-        """Make the thread that uses this come back."""
+        """End the wait of the thread that uses this."""
         raise NotImplementedError
 
     def _release_all(self) -> None:
-        """Close the resources."""
+        """Close the resources. Called once, by a thread that is alone with this object."""
         raise NotImplementedError
 
     def _enter(self, timeout: float | None) -> bool:
@@ -39,22 +46,26 @@ class Closing:
         return taken
 
     def _leave(self) -> None:
+        """End the turn of this thread, and release the resources if this was closed during it."""
         self._users -= 1
         self._lock.release()
         if self._closed:
             self._reap()
 
     def close(self) -> None:
-        """Closing twice does nothing."""
-        if not self._closed:
-            self._closed = True
-            if not self._reap():
-                with _ending:
-                    if not self._released:
-                        self._end_wait()
-                self._reap()
+        """Close this, now or when its user leaves. Closing twice does nothing."""
+        if self._closed:
+            return
+        self._closed = True
+        if self._reap():
+            return
+        with _ending:  # the user cannot release the resources that `_end_wait` needs
+            if not self._released:
+                self._end_wait()
+        self._reap()  # the user may have left before it could see `_closed`
 
     def _reap(self) -> bool:
+        """Release the resources, once, unless they are in use; return whether they are released."""
         if not self._lock.acquire(blocking=False):
             return False
         try:

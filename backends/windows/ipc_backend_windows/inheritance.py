@@ -1,4 +1,4 @@
-"""Handles among the arguments of a child that multiprocessing starts."""
+"""Handles among the arguments of a child process that multiprocessing starts."""
 
 from __future__ import annotations
 
@@ -11,14 +11,18 @@ from ipc_backend_windows.wire import Entry
 from ipc_core.spi import Attachment, Kind
 
 Inheritable = tuple[int, int, int, int, bytes]
+"""The fields of an Entry, to be pickled."""
 
 
 def hand_over(handle: Any) -> Inheritable:
-    """The entry of a handle, with handles that the child has already."""
+    """Return the entry of a handle, with kernel handles that are in the child's table already.
+
+    Marks the channel of a receiver as shared, since both processes have it from then on.
+    """
     from multiprocessing.context import get_spawning_popen
 
     popen: Any = get_spawning_popen()
-    entry, queue, give_back = handle.lend()
+    entry, queue, end_loan = handle.lend()
     try:
         if entry.kind == Kind.RECEIVER:
             with queue.locked():
@@ -29,11 +33,11 @@ def hand_over(handle: Any) -> Inheritable:
         ]
         return entry.kind, entry.number, numbers[0], numbers[1], entry.identity
     finally:
-        give_back(False)
+        end_loan(False)
 
 
 def take_over(inheritable: Any, makers: Makers) -> Attachment:
-    """The handle for an entry from the parent. Raises IpcIOError."""
+    """Make the handle for an entry from the parent. Raises IpcIOError."""
     try:
         return unpack(b"", [Entry(*inheritable)], makers)[1][0]
     except OSError as error:

@@ -1,4 +1,4 @@
-"""A pipe under an unguessable name, which one client can open."""
+"""The one-shot server: a pipe under an unguessable name, which one client can open."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ from ipc_core.spi import Attachment, Buffer, ClosedError, Empty, IpcError, IpcIO
 _NAME = re.compile("[0-9a-f]{32}", re.ASCII)
 
 _CAME = (win32.ERROR_PIPE_CONNECTED, win32.ERROR_NO_DATA)
-"""The client is there, or has been there."""
+"""Errors of a wait for a client that has connected before, and may be gone again."""
 
 
 class WindowsOneShotServer(Closing):
     """See OsIpcOneShotServer.
 
-    The pipe's descriptor lets in processes of this user only, and has room for one client.
+    The pipe's security descriptor admits processes of this user only. It has room for one client.
     """
 
     def __init__(self, makers: Makers) -> None:
@@ -47,6 +47,7 @@ class WindowsOneShotServer(Closing):
         super().__init__()
 
     def accept(self, timeout: float | None) -> tuple[WindowsReceiver, Buffer, Sequence[Attachment]]:
+        """See OsIpcOneShotServer.accept."""
         deadline = Deadline(timeout)
         if not self._enter(timeout):
             raise Empty("no client has connected")
@@ -66,6 +67,10 @@ class WindowsOneShotServer(Closing):
             self._leave()
 
     def _wait_for_client(self, deadline: Deadline) -> None:
+        """Wait until the client has connected; the wait of a call that timed out goes on.
+
+        Raises Empty, ClosedError, IpcIOError, OSError.
+        """
         while not self._connected:
             if self._closed:
                 raise _closed()

@@ -1,4 +1,4 @@
-"""Memory that travels by handle: a file mapping backed by the paging file."""
+"""Shared memory regions, each a section whose handle travels in messages."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from ipc_core.spi import Buffer, RegionHandle
 
 
 class _Region:
-    """What the handles of one region in this process share. Empty regions have no section."""
+    """A region as shared by its handles in this process. An empty region has no section."""
 
     def __init__(self, section: Handle | None, size: int) -> None:
         self.section = section
@@ -24,7 +24,7 @@ class _Region:
         self._view: memoryview | None = None
 
     def view(self) -> memoryview:
-        """The mapping, which lives as long as anything refers to it."""
+        """Return a view of the bytes. The mapping, made once, lives as long as any view of it."""
         if self._view is None:
             try:
                 self._view = _mapped(self.section, self.size) if self.section else _nothing()
@@ -43,7 +43,7 @@ def _mapped(section: Handle, size: int) -> memoryview:
         raise last_error()
     memory = (ctypes.c_ubyte * size).from_address(address)
     unmap = weakref.finalize(memory, win32.UnmapViewOfFile, address)
-    unmap.atexit = False  # views may be used until the very end
+    unmap.atexit = False  # other code's exit handlers may still use a view
     return memoryview(memory).cast("B")
 
 
@@ -51,13 +51,15 @@ class WindowsSharedMemory(RegionHandle[_Region], Lendable):
     """See OsIpcSharedMemory."""
 
     def lend(self) -> tuple[Entry, None, Callable[[bool], object]]:
+        """See Lendable.lend. The loan refers to the region, which keeps its section open."""
         region = self.region
         handle = region.section.value if region.section else 0
         return Entry(self.kind, region.size, handle, 0, bytes(16)), None, lambda sent: region
 
 
 def make_region(data_or_size: Buffer | int) -> WindowsSharedMemory:
-    """See Backend.shared_memory. The system sets the memory aside when a region is made."""
+    """See Backend.shared_memory. The system commits the memory when the region is made, so that a
+    later write cannot fail for lack of it."""
     size = data_or_size if isinstance(data_or_size, int) else memoryview(data_or_size).nbytes
     if not size:
         return WindowsSharedMemory(_Region(None, 0))
@@ -71,10 +73,11 @@ def make_region(data_or_size: Buffer | int) -> WindowsSharedMemory:
 
 
 def region_from_entry(entry: Entry) -> WindowsSharedMemory:
+    """Make the handle for a region that has arrived; see Makers."""
     if not entry.first:
         if entry.number:
             raise OSError(22, "a region without memory")
         return WindowsSharedMemory(_Region(None, 0))
     region = _Region(Handle(entry.first), entry.number)
-    region.view()  # fails for memory that is smaller than it is said to be
+    region.view()  # raises for a section smaller than the entry says
     return WindowsSharedMemory(region)

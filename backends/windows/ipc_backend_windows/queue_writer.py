@@ -1,7 +1,7 @@
-"""Records enter a channel's memory, each as a whole or not at all.
+"""Appending of records to a channel's memory, each as a whole or not at all.
 
-A sender that is killed at any point leaves what is not published, and a note of the handles that
-it had put into the home's table; the next process to take the lock closes those.
+A sender that is killed leaves a record that is not published, and a note of the kernel handles that
+it had put into the home's table; `queue_memory` says how the next owner of the lock recovers.
 """
 
 from __future__ import annotations
@@ -23,14 +23,15 @@ def append(
     size: int,
     ring: Callable[[], object],
 ) -> None:
-    """Append a message of `size` bytes, with copies of the handles in `entries`, which are this
-    process's. Call with the lock held. `ring` is called if the receiver waits for it.
+    """Append a message of `size` bytes with copies of the kernel handles in `entries`, which are
+    this process's and stay so. Call with the lock held. `ring` is called if the receiver waits.
 
-    Raises OSError when the system refuses; then nothing was sent.
+    Raises OSError if the system refuses; then nothing was sent.
     """
     record = wire.record_size(len(entries), size)
     view, offset = _room(queue, record)
     data = view.bytes
+    # Behind the writing position nobody reads.
     wire.HEADER.pack_into(data, offset, record, wire.MESSAGE, len(entries), size)
     try:
         if entries:
@@ -39,18 +40,23 @@ def append(
         for buffer in buffers:
             data[place : place + len(buffer)] = buffer
             place += len(buffer)
+        # The receiver that wakes waits for the lock, and so finds the message.
         if queue.flag(wire.ARMED):
             ring()
             queue.set_flag(wire.ARMED, False)
     except BaseException:
         _take_back(queue, view, offset)
         raise
+    # The message exists from this store on.
     wire.WORD.pack_into(queue.data, wire.WRITING_AT + 8, offset + record)
     wire.WORD.pack_into(queue.data, wire.PENDING_AT, 0)
 
 
 def _room(queue: QueueMemory, record: int) -> tuple[View, int]:
-    """Where `record` bytes fit, with room for a link after them."""
+    """Return a segment and offset where `record` bytes fit with a link after them.
+
+    Links a new segment if the present one is full. Raises OSError.
+    """
     serial, offset, size, handle = queue.writing()
     view = queue.segment(serial, size, handle)
     if offset + record + wire.LINK_SIZE <= size:
@@ -60,6 +66,7 @@ def _room(queue: QueueMemory, record: int) -> tuple[View, int]:
     wire.HEADER.pack_into(view.bytes, offset, wire.LINK_SIZE, wire.LINK, 1, 0)
     entry = (wire.SEGMENT_ENTRY, 0, next_size, next_handle, 0, next_serial.to_bytes(16, "little"))
     wire.ENTRY.pack_into(view.bytes, offset + wire.HEADER.size, *entry)
+    # The link and the segment exist from this store on.
     queue.set_writing(next_serial, start, next_size, next_handle)
     wire.WORD.pack_into(queue.data, wire.PENDING_SEGMENT_AT, 0)
     queue.forget(next_serial)
@@ -67,11 +74,13 @@ def _room(queue: QueueMemory, record: int) -> tuple[View, int]:
 
 
 def _hand_over(queue: QueueMemory, view: View, offset: int, entries: Sequence[Entry]) -> None:
+    """Copy the handles of `entries` into the home's table, and write them to the record."""
     home = queue.home_process()
     first = offset + wire.HEADER.size
     for number, entry in enumerate(entries):
         place = first + number * wire.ENTRY.size
         wire.ENTRY.pack_into(view.bytes, place, entry.kind, 0, entry.number, 0, 0, entry.identity)
+    # The places of handles are 0 now; `_recover` may read them from this store on.
     wire.WORD.pack_into(queue.data, wire.PENDING_AT, offset)
     handles = [handle for entry in entries for handle in (entry.first, entry.second)]
     for place, handle in zip(handle_places(view.bytes, offset), handles, strict=True):
@@ -80,7 +89,7 @@ def _hand_over(queue: QueueMemory, view: View, offset: int, entries: Sequence[En
 
 
 def _take_back(queue: QueueMemory, view: View, offset: int) -> None:
-    """Close at home what a message that was not sent had there."""
+    """Close the handles at home of a message that was not sent."""
     (pending,) = wire.WORD.unpack_from(queue.data, wire.PENDING_AT)
     if pending == offset:
         for place in handle_places(view.bytes, offset):

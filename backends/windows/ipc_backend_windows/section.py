@@ -1,4 +1,4 @@
-"""Memory that processes share: file mappings backed by the paging file."""
+"""Sections: memory that processes share, as file mappings backed by the paging file."""
 
 from __future__ import annotations
 
@@ -13,7 +13,10 @@ from ipc_backend_windows.security import same_user_only
 
 
 def new_section(size: int, name: str | None = None) -> Handle:
-    """A file mapping of `size` zero bytes, at least one. Raises OSError."""
+    """Make a section of `size` zero bytes, at least one. Only this user can open it by `name`.
+
+    Raises OSError, also for a size of 0.
+    """
     if not 0 < size < 1 << 47:
         raise OSError(errno.ENOMEM, "more than there are addresses")
     attributes = ctypes.byref(same_user_only()) if name else None
@@ -30,15 +33,18 @@ def new_section(size: int, name: str | None = None) -> Handle:
 
 
 def open_section(name: str) -> Handle:
-    """The file mapping under a name. Raises OSError when there is none."""
+    """Open the section of a name. Raises OSError when there is none."""
     return Handle(win32.OpenFileMapping(win32.FILE_MAP_READ_WRITE, False, name))
 
 
 class View:
-    """A mapped file mapping. Its bytes must not be touched after `close`."""
+    """A section mapped into this process. `bytes` must not be touched after `close`.
+
+    The view holds the memory by itself, so the section's handle may be closed before.
+    """
 
     def __init__(self, section: int, size: int) -> None:
-        """Raises OSError, also when the file mapping is smaller than `size`."""
+        """Map `size` bytes of the section with this handle. Raises OSError if it is smaller."""
         address = win32.MapViewOfFile(section, win32.FILE_MAP_READ_WRITE, 0, 0, size)
         if not address:
             raise last_error()
@@ -47,6 +53,7 @@ class View:
         self.bytes = memoryview((ctypes.c_ubyte * size).from_address(address)).cast("B")
 
     def close(self) -> None:
+        """Unmap the memory. Closing twice does nothing."""
         address, self.address = self.address, 0
         if address:
             win32.UnmapViewOfFile(address)

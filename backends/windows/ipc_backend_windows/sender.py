@@ -1,4 +1,4 @@
-"""The sending end of a channel, one handle of perhaps many."""
+"""The sender handle; a channel's handles in one process share a ChannelWriter."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from typing import ClassVar
 from ipc_backend_windows.attachments import Lendable
 from ipc_backend_windows.errors import translated
 from ipc_backend_windows.kernel_handles import Handle, new_event
-from ipc_backend_windows.operation import Operation, is_broken
+from ipc_backend_windows.operation import Operation
+from ipc_backend_windows.pipes import is_broken
 from ipc_backend_windows.queue_memory import QueueMemory
 from ipc_backend_windows.waiting import Deadline, wait
 from ipc_backend_windows.wire import Entry
@@ -33,7 +34,7 @@ class WindowsSender(Lendable):
         attachments: Sequence[Attachment] = (),
         timeout: float | None = None,
     ) -> None:
-        """See OsIpcSender.send; what was accepted is kept by the receiver's process."""
+        """See OsIpcSender.send. The receiver's process keeps an accepted message."""
         writer = self._retained()
         try:
             writer.send(data, attachments)
@@ -41,11 +42,13 @@ class WindowsSender(Lendable):
             writer.release()
 
     def clone(self) -> WindowsSender:
-        """See OsIpcSender.clone; clones share one handle."""
+        """See OsIpcSender.clone. Clones share one kernel handle."""
         return WindowsSender(self._retained())
 
     def wait_closed(self, timeout: float | None) -> bool:
-        """See OsIpcSender.wait_closed. The receiver never writes, so a read ends with it."""
+        """See OsIpcSender.wait_closed. The receiver never writes to the pipe, so a read ends only
+        with the receiver, with `close`, or with the deadline.
+        """
         writer = self._retained()
         deadline = Deadline(timeout)
         reading = Operation(writer.pipe)
@@ -60,7 +63,7 @@ class WindowsSender(Lendable):
                     return False
                 if not reading.active and reading.read(event):
                     continue
-                self._check_open()  # whoever closes from now on interrupts the read
+                self._check_open()  # a `close` from here on finds the read and ends it
                 if wait([event], deadline):
                     reading.result()
         except IpcError:
@@ -73,6 +76,7 @@ class WindowsSender(Lendable):
             writer.release()
 
     def close(self) -> None:
+        """See OsIpcSender.close."""
         writer, self._writer = self._writer, None
         if writer is not None:
             for reading in tuple(self._waiting):
@@ -88,20 +92,23 @@ class WindowsSender(Lendable):
             raise ClosedError("this sender is closed")
 
     def _retained(self) -> ChannelWriter:
+        """Return the writer, with one user more. Raises ClosedError."""
         writer = self._writer
         if writer is None or not writer.retain():
             raise ClosedError("this sender is closed")
         return writer
 
     def lend(self) -> tuple[Entry, None, Callable[[bool], None]]:
+        """See Lendable.lend. The loan is one user more of the writer."""
         writer = self._retained()
         return writer.entry(self.kind), None, lambda sent: writer.release()
 
 
 def sender_from_entry(entry: Entry) -> WindowsSender:
+    """Make the handle for a sender that has arrived; see Makers."""
     pipe = Handle(entry.first)
     try:
         queue = QueueMemory.open(entry.identity)
     except OSError:
-        queue = None  # the receiver has gone, and the memory with it
+        queue = None  # the receiver is gone, and the memory with it
     return WindowsSender(ChannelWriter(pipe, queue, entry.identity))

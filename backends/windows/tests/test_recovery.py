@@ -1,8 +1,8 @@
-"""Handles are moved out of the table of the process that they were put into.
+"""Recovery of kernel handles: their move from another process's table into this one's.
 
-Handles that were recovered replace the old ones, which are closed: the rows of the catalogue where
-both are left open would keep a channel connected for ever. A number that is free again may be
-given to the new handle, so what is compared is the object, not the number.
+Recovered handles replace the old ones, which are closed; a channel whose old handle stayed open
+would be connected for ever. The system may give the number of a closed handle to the new one, so
+the tests compare objects, not numbers.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ compare.restype = BOOL
 
 @pytest.fixture
 def kept() -> Iterator[list[Handle]]:
-    """Second handles, by which a test knows its objects."""
+    """Second handles of a test's objects, by which it knows them again."""
     kept: list[Handle] = []
     yield kept
     for handle in kept:
@@ -44,6 +44,7 @@ def kept() -> Iterator[list[Handle]]:
 
 
 def second(handle: int) -> int:
+    """Duplicate a handle of this process."""
     copied = ctypes.c_uint64()
     here = win32.CURRENT_PROCESS
     assert win32.DuplicateHandle(here, handle, here, ctypes.byref(copied), 0, False, 2)
@@ -51,13 +52,13 @@ def second(handle: int) -> int:
 
 
 def put(kept: list[Handle], makes: list[Handle]) -> list[int]:
-    """Give up handles; keep a second one of each."""
+    """Detach handles, and keep a second one of each; return the numbers."""
     kept += [Handle(second(handle.value)) for handle in makes]
     return [handle.detach() for handle in makes]
 
 
 def check(kept: list[Handle], recovered: list[int]) -> None:
-    """They are the objects that were put, in order, and each can be closed once."""
+    """Check that these are the kept objects, in order, and that each can be closed once."""
     assert all(compare(old.value, new) for old, new in zip(kept, recovered, strict=True))
     assert len(set(recovered)) == len(recovered)
     for handle in recovered:
