@@ -35,7 +35,7 @@ def append(
     wire.HEADER.pack_into(data, offset, record, wire.MESSAGE, len(entries), size)
     try:
         if entries:
-            _hand_over(queue, view, offset, entries)
+            _copy_to_home(queue, view, offset, entries)
         place = offset + wire.HEADER.size + len(entries) * wire.ENTRY.size
         for buffer in buffers:
             data[place : place + len(buffer)] = buffer
@@ -45,7 +45,7 @@ def append(
             ring()
             queue.set_flag(wire.ARMED, False)
     except BaseException:
-        _take_back(queue, view, offset)
+        _close_at_home(queue, view, offset)
         raise
     # The message exists from this store on.
     wire.WORD.pack_into(queue.data, wire.WRITING_AT + 8, offset + record)
@@ -73,7 +73,7 @@ def _room(queue: QueueMemory, record: int) -> tuple[View, int]:
     return queue.segment(next_serial, next_size, next_handle), start
 
 
-def _hand_over(queue: QueueMemory, view: View, offset: int, entries: Sequence[Entry]) -> None:
+def _copy_to_home(queue: QueueMemory, view: View, offset: int, entries: Sequence[Entry]) -> None:
     """Copy the handles of `entries` into the home's table, and write them to the record."""
     home = queue.home_process()
     first = offset + wire.HEADER.size
@@ -88,7 +88,7 @@ def _hand_over(queue: QueueMemory, view: View, offset: int, entries: Sequence[En
             copy(handle, win32.CURRENT_PROCESS, home, view.address + place)
 
 
-def _take_back(queue: QueueMemory, view: View, offset: int) -> None:
+def _close_at_home(queue: QueueMemory, view: View, offset: int) -> None:
     """Close the handles at home of a message that was not sent."""
     (pending,) = wire.WORD.unpack_from(queue.data, wire.PENDING_AT)
     if pending == offset:
