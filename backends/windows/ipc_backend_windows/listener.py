@@ -1,4 +1,4 @@
-"""A pipe under an unguessable name, which one client can open."""
+"""The one-shot server: a pipe under an unguessable name, which one client can open."""
 
 from __future__ import annotations
 
@@ -7,30 +7,31 @@ import re
 from collections.abc import Sequence
 
 from ipc_backend_windows import pipes, win32
-from ipc_backend_windows.channel import WindowsSender
+from ipc_backend_windows.attachments import Makers
+from ipc_backend_windows.closing import Closing
 from ipc_backend_windows.errors import translated
-from ipc_backend_windows.exclusive import Exclusive
-from ipc_backend_windows.handles import new_event
+from ipc_backend_windows.kernel_handles import new_event
 from ipc_backend_windows.operation import Operation
 from ipc_backend_windows.queue_memory import QueueMemory
 from ipc_backend_windows.receiver import WindowsReceiver
-from ipc_backend_windows.send_line import SendLine
+from ipc_backend_windows.sender import WindowsSender
 from ipc_backend_windows.waiting import Deadline, wait
+from ipc_backend_windows.writer import ChannelWriter
 from ipc_core.spi import Attachment, Buffer, ClosedError, Empty, IpcError, IpcIOError
 
 _NAME = re.compile("[0-9a-f]{32}", re.ASCII)
 
 _CAME = (win32.ERROR_PIPE_CONNECTED, win32.ERROR_NO_DATA)
-"""The client is there, or has been there."""
+"""Errors of a wait for a client that has connected before, and may be gone again."""
 
 
-class WindowsOneShotServer(Exclusive):
+class WindowsOneShotServer(Closing):
     """See OsIpcOneShotServer.
 
-    The pipe's descriptor lets in processes of this user only, and has room for one client.
+    The pipe's security descriptor admits processes of this user only. It has room for one client.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, makers: Makers) -> None:
         identity = pipes.new_identity()
         try:
             queue = QueueMemory.create(identity)
@@ -41,11 +42,12 @@ class WindowsOneShotServer(Exclusive):
         self.name = identity.hex()
         self._connecting = Operation(pipe)
         self._connected = False
-        self._receiver = WindowsReceiver(pipe, queue)
+        self._receiver = WindowsReceiver(pipe, queue, makers)
         self._accepted = False
         super().__init__()
 
     def accept(self, timeout: float | None) -> tuple[WindowsReceiver, Buffer, Sequence[Attachment]]:
+        """See OsIpcOneShotServer.accept."""
         deadline = Deadline(timeout)
         if not self._enter(timeout):
             raise Empty("no client has connected")
@@ -65,6 +67,10 @@ class WindowsOneShotServer(Exclusive):
             self._leave()
 
     def _wait_for_client(self, deadline: Deadline) -> None:
+        """Wait until the client has connected; the wait of a call that timed out goes on.
+
+        Raises Empty, ClosedError, IpcIOError, OSError.
+        """
         while not self._connected:
             if self._closed:
                 raise _closed()
@@ -102,7 +108,7 @@ def connect(name: str) -> WindowsSender:
     identity = bytes.fromhex(name)
     try:
         pipe = pipes.connect(identity)
-        return WindowsSender(SendLine(pipe, QueueMemory.open(identity), identity))
+        return WindowsSender(ChannelWriter(pipe, QueueMemory.open(identity), identity))
     except OSError as error:
         if getattr(error, "winerror", 0) in (win32.ERROR_FILE_NOT_FOUND, win32.ERROR_PIPE_BUSY):
             raise IpcIOError(

@@ -1,21 +1,33 @@
-"""A receiver moves to another process, and the handles in its queue with it."""
+"""The move of a receiver's queue to another process, and back if the send fails.
+
+The kernel handles in a queue are in the table of the channel's home, so they must go to the process
+that gets the receiver. The move has three steps, and a failure leaves all handles in one table:
+
+1. `run` copies every handle into the table of the target, replaces the old numbers in the memory by
+   the new ones, and changes the home. A receiver in the queue takes its own queue along, at any
+   depth. From then on senders put their handles into the target's table. If a copy fails, the
+   copies are closed and nothing has changed.
+2. The message with the receiver is appended to the target's queue.
+3. `commit` closes the old handles, or `roll_back` puts the old numbers back and closes the new
+   ones. A handle that was sent in between has only a new number, and is copied back.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from ipc_backend_windows import layout, win32
-from ipc_backend_windows.handles import Handle, Process, close_in, copy, opened
-from ipc_backend_windows.memory import View
+from ipc_backend_windows import win32, wire
+from ipc_backend_windows.kernel_handles import Handle, Process, close_in, copy, opened
 from ipc_backend_windows.queue_memory import QueueMemory, handle_places
+from ipc_backend_windows.section import View
 from ipc_core.spi import Kind
 
 Change = Callable[[int], int]
+"""The new number of a handle, by its old one."""
 
 
 class Relocation:
-    """The handles of a queue, and of the queues inside it, in two tables: until `commit` closes
-    the old ones, or `roll_back` returns to them."""
+    """The kernel handles of a queue, and of the queues inside it, in two processes' tables."""
 
     def __init__(self, queue: QueueMemory, source: Process, target: Process) -> None:
         self._queue = queue
@@ -26,29 +38,36 @@ class Relocation:
         self._processes: dict[Process, Handle] = {}
 
     def _opened(self, process: Process) -> int:
+        """Return a handle to a process, opened once. Raises OSError."""
         if process not in self._processes:
             self._processes[process] = opened(process)
         return self._processes[process].value
 
-    def _still_open(self, process: Process) -> int:
+    def _opened_or_0(self, process: Process) -> int:
+        """Return a handle to a process, or 0 if it has ended and its table with it."""
         try:
             return self._opened(process)
         except OSError:
             return 0
 
     def run(self) -> None:
-        """Call with the queue's lock held. Raises OSError; then nothing has changed."""
+        """Move to the target. Call with the queue's lock held.
+
+        Raises OSError; then nothing has changed.
+        """
         source, target = self._opened(self._source), self._opened(self._target)
 
         def duplicate(handle: int) -> int:
+            # The same handle may be in several places, as a position and in a link.
             if handle not in self._moved:
                 self._moved[handle] = copy(handle, source, target)
             return self._moved[handle]
 
+        # All that can fail comes before the first change of the memory.
         try:
             for view, offset in _records(self._queue):
                 for place in handle_places(view.bytes, offset):
-                    (handle,) = layout.WORD.unpack_from(view.bytes, place)
+                    (handle,) = wire.WORD.unpack_from(view.bytes, place)
                     if handle:
                         duplicate(handle)
                 for identity, section in _receivers(view, offset):
@@ -68,8 +87,8 @@ class Relocation:
         self._queue.home = self._target
 
     def commit(self) -> None:
-        """The receiver has arrived at its new home."""
-        source = self._still_open(self._source)
+        """Close the handles at the old home: the receiver has gone to the new one."""
+        source = self._opened_or_0(self._source)
         for handle in self._moved:
             if source:
                 close_in(source, handle)
@@ -77,9 +96,12 @@ class Relocation:
             inner.commit()
 
     def roll_back(self) -> None:
-        """The receiver stays at its old home. Handles that were sent in between are fetched; those
-        that went down with a process that is gone become 0."""
-        target = self._still_open(self._target)
+        """Return to the old home: the receiver stays there.
+
+        Handles that were sent in between are copied back. Those in the table of a target that has
+        ended are lost, and become 0.
+        """
+        target = self._opened_or_0(self._target)
         back = {new: old for old, new in self._moved.items()}
 
         def restore(handle: int) -> int:
@@ -93,7 +115,7 @@ class Relocation:
         for inner in self._inner:
             inner.roll_back()
         with self._queue.locked():
-            if self._queue.home == self._target:
+            if self._queue.home == self._target:  # else a process that shares it has moved it since
                 _rewrite(self._queue, restore)
                 self._queue.home = self._source
         for handle in back:
@@ -102,9 +124,9 @@ class Relocation:
 
 
 def relocate(queue: QueueMemory, target: Process) -> Relocation:
-    """Have the handles of a queue in the table of `target`. The caller may hold the lock.
+    """Move a queue's handles to the table of `target`. The caller may hold the queue's lock.
 
-    Raises OSError, and then nothing has changed.
+    Raises OSError; then nothing has changed.
     """
     if queue.mutex.is_mine():
         relocation = Relocation(queue, queue.home, target)
@@ -116,7 +138,7 @@ def relocate(queue: QueueMemory, target: Process) -> Relocation:
 
 
 def _records(queue: QueueMemory) -> Iterator[tuple[View, int]]:
-    """The segments and offsets of all records that have not been read, links included."""
+    """Iterate over the segments and offsets of all records not read yet, links included."""
     serial, offset, size, handle = queue.reading()
     last, end, _, _ = queue.writing()
     while True:
@@ -124,12 +146,12 @@ def _records(queue: QueueMemory) -> Iterator[tuple[View, int]]:
         stop = end if serial == last else size
         linked = None
         while offset < stop and linked is None:
-            record, kind, _, _ = layout.HEADER.unpack_from(view.bytes, offset)
-            if record < layout.HEADER.size:
-                return  # malformed, as the receiver will find
+            record, kind, _, _ = wire.HEADER.unpack_from(view.bytes, offset)
+            if record < wire.HEADER.size:
+                return  # malformed; the receiver raises DecodeError there
             yield view, offset
-            if kind == layout.LINK:
-                linked = layout.entry_at(view.bytes, offset + layout.HEADER.size)
+            if kind == wire.LINK:
+                linked = wire.entry_at(view.bytes, offset + wire.HEADER.size)
             offset += record
         if linked is None:
             return
@@ -138,22 +160,24 @@ def _records(queue: QueueMemory) -> Iterator[tuple[View, int]]:
 
 
 def _receivers(view: View, offset: int) -> Iterator[tuple[bytes, int]]:
-    """The identities and sections of the receivers in a message."""
-    _, kind, count, _ = layout.HEADER.unpack_from(view.bytes, offset)
-    if kind == layout.MESSAGE:
+    """Iterate over the identities and sections of the receivers in the message at `offset`."""
+    _, kind, count, _ = wire.HEADER.unpack_from(view.bytes, offset)
+    if kind == wire.MESSAGE:
         for number in range(count):
-            place = offset + layout.HEADER.size + number * layout.ENTRY.size
-            entry = layout.entry_at(view.bytes, place)
+            place = offset + wire.HEADER.size + number * wire.ENTRY.size
+            entry = wire.entry_at(view.bytes, place)
             if entry.kind == Kind.RECEIVER:
                 yield entry.identity, entry.second
 
 
 def _rewrite(queue: QueueMemory, change: Change) -> None:
+    """Replace the number of every handle in the queue's records and positions."""
+    # A list, since the walk along the links needs their old numbers.
     for view, offset in list(_records(queue)):
         for place in handle_places(view.bytes, offset):
-            (handle,) = layout.WORD.unpack_from(view.bytes, place)
+            (handle,) = wire.WORD.unpack_from(view.bytes, place)
             if handle:
-                layout.WORD.pack_into(view.bytes, place, change(handle))
+                wire.WORD.pack_into(view.bytes, place, change(handle))
     for position, assign in (
         (queue.reading(), queue.set_reading),
         (queue.writing(), queue.set_writing),

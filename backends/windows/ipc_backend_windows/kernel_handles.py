@@ -1,7 +1,7 @@
-"""Handles of this process, and of others: owning, copying and recovering them.
+"""Kernel handles of this process and of others: owning, copying and recovering them.
 
-A handle is a number in the table of one process. It is identified by the process too, and a
-process by its id and its time of birth, as ids are used again.
+A handle is a number in the table of one process, so it is named by the number and the process. A
+process is named by its id and its time of birth, since the system uses ids again.
 """
 
 from __future__ import annotations
@@ -16,25 +16,25 @@ from ipc_backend_windows.errors import last_error
 
 
 class Handle:
-    """A handle that is closed with this object, or before."""
+    """A handle of this process, owned: it is closed with this object, if not before."""
 
     __slots__ = ("value",)
 
     def __init__(self, value: int | None) -> None:
-        """Raises OSError, that of the call which returned no handle."""
+        """Own the handle that a call returned. Raises the call's OSError if it returned none."""
         self.value = 0
         if value in (None, 0, win32.INVALID_HANDLE_VALUE):
             raise last_error()
         self.value = value or 0
 
     def close(self) -> None:
-        """Closing twice does nothing."""
+        """Close the handle. Closing twice does nothing."""
         value, self.value = self.value, 0
         if value:
             win32.CloseHandle(value)
 
     def detach(self) -> int:
-        """The number, which the caller owns from now on."""
+        """Return the number, which the caller owns from now on."""
         value, self.value = self.value, 0
         return value
 
@@ -44,7 +44,7 @@ class Handle:
 
 
 class Process(NamedTuple):
-    """Which process it is. `born` is its time of creation in units of the system's."""
+    """The name of a process: its id and its time of creation, in the system's units of 100 ns."""
 
     pid: int
     born: int
@@ -55,6 +55,7 @@ _MYSELF = Handle(win32.CURRENT_PROCESS)
 
 
 def this_process() -> Process:
+    """Return the name of this process."""
     if not _me:
         _me.append(Process(win32.GetCurrentProcessId(), _born(win32.CURRENT_PROCESS)))
     return _me[0]
@@ -68,9 +69,9 @@ def _born(process: int) -> int:
 
 
 def opened(process: Process) -> Handle:
-    """A handle to a process, good for duplicating handles.
+    """Return a handle to a process by which handles can be duplicated from and to it.
 
-    Raises OSError for a process that is gone, or not of this user.
+    Raises OSError for a process that is gone or that this user may not open.
     """
     if process == this_process():
         return _MYSELF
@@ -82,10 +83,10 @@ def opened(process: Process) -> Handle:
 
 
 def copy(handle: int, source: int, target: int, address: int | None = None) -> int:
-    """Duplicate a handle of the process `source` into the process `target`.
+    """Duplicate a handle of the process `source` into `target`; return its number there.
 
-    The system writes the new number to `address` itself, if there is one, so that a process
-    killed here has either left a note of the new handle or not made it. Raises OSError.
+    The system itself writes the number to `address`, if one is given. So a process that is killed
+    in this call has either made no handle or left a note of it. Raises OSError.
     """
     number = ctypes.c_uint64()
     place = ctypes.addressof(number) if address is None else address
@@ -96,7 +97,7 @@ def copy(handle: int, source: int, target: int, address: int | None = None) -> i
 
 
 def close_in(process: int, handle: int) -> None:
-    """Close a handle in the table of any process. That it is gone already does not matter."""
+    """Close a handle in the table of any process; do nothing if it is closed already."""
     if process == win32.CURRENT_PROCESS:
         win32.CloseHandle(handle)
     else:
@@ -105,10 +106,10 @@ def close_in(process: int, handle: int) -> None:
 
 
 def recover(handles: Sequence[int], source: Process) -> list[int]:
-    """Move handles from another process's table, or this one's, into this one's, all or none.
+    """Move handles from the table of `source`, which may be this process, into this process's.
 
-    Returns the new numbers; the old ones are closed. Raises OSError, and then nothing has
-    changed, for a process that cannot be opened and a handle that is not there.
+    Returns the new numbers; the old handles are closed. Raises OSError, and changes nothing, for
+    a process that cannot be opened and for a handle that is not there.
     """
     process = opened(source)
     recovered: list[int] = []
@@ -126,5 +127,5 @@ def recover(handles: Sequence[int], source: Process) -> list[int]:
 
 
 def new_event(is_set: bool = False) -> Handle:
-    """An event that stays set until it is reset. Raises OSError."""
+    """Make an event that stays set until it is reset. Raises OSError."""
     return Handle(win32.CreateEvent(None, True, is_set, None))
