@@ -86,7 +86,7 @@ def demo(
 
 @app.command()
 def backends() -> int:
-    """List the installed backends: what they can do, whether they work here, which is chosen."""
+    """List the installed backends: capabilities, whether they work here, and which is chosen."""
     from ipc_core.cli.tables import show_backends
 
     return show_backends()
@@ -94,7 +94,7 @@ def backends() -> int:
 
 @app.command()
 def codecs() -> int:
-    """List the installed codecs: whether what peers send runs code, whether they work here."""
+    """List the installed codecs: whether a received message runs code, whether they work here."""
     from ipc_core.cli.tables import show_codecs
 
     return show_codecs()

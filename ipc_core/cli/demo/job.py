@@ -99,7 +99,7 @@ class Job:
         return self.report
 
     def _finished(self) -> bool:
-        """Whether every file is done, and the set has told that the killed worker is gone."""
+        """Whether every file is done, and the end of a killed worker was received."""
         outstanding = self._queue or any(worker.unanswered for worker in self._workers)
         return not outstanding and (self._killed is None or self._killed.gone)
 

@@ -139,7 +139,7 @@ def _ctrl_c_deferred() -> Iterator[None]:
 def _accept(
     server: IpcOneShotServer[IpcSender[Request]], process: subprocess.Popen[bytes]
 ) -> tuple[IpcReceiver[IpcSender[Request]], IpcSender[Request]]:
-    """Return a receiver that tells the worker's end, and the sender for its requests."""
+    """Return a receiver that is disconnected when the worker ends, and the sender for requests."""
     try:
         return server.accept(START_LIMIT, child=process)
     except Disconnected as error:
