@@ -2,8 +2,8 @@
 
     python tools/platforms.py
 
-reads the reports that tools/kit_report.py wrote into .cache/kit during `make test`. Every row needs
-its report, and all must be of one kit. Reports of the hosted workflow, put beside them, make
+reads the reports that tools/kit_report.py wrote into .cache/kit during `make test-all`. Every row
+needs its report, and all must be of one kit. Reports of the hosted workflow, put beside them, make
 further rows.
 """
 
@@ -66,7 +66,7 @@ def load(folder: Path) -> list[Row]:
     names = [*ROWS, *sorted(path.stem for path in folder.glob("hosted-*.json"))]
     rows = [Row(**json.loads((folder / f"{name}.json").read_text("utf-8"))) for name in names]
     if len({row.kit for row in rows}) > 1:
-        raise SystemExit("the reports are of different versions of the kit: run make test again")
+        raise SystemExit("the reports are of different kits: run make test-all again")
     return rows
 
 

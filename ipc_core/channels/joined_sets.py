@@ -11,12 +11,9 @@ from __future__ import annotations
 import threading
 import time
 
+import ipc_core._typing as t
 from ipc_core.spi import Backend, NotSupportedError, OsIpcReceiver, OsIpcReceiverSet
 from ipc_core.spi.concurrency import THREADS, mend_after_fork
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from typing import Any
 
 
 class JoinedSets:
@@ -28,7 +25,7 @@ class JoinedSets:
 
     def __init__(self) -> None:
         self._parts: dict[str, OsIpcReceiverSet] = {}
-        self._owed: list[Any] = []
+        self._owed: list[t.Any] = []
         self._turn = threading.RLock()  # a signal handler may select in the middle of a select
         mend_after_fork(self)
 
@@ -56,7 +53,7 @@ class JoinedSets:
         """Whether results that an interrupted select took wait for the next one."""
         return bool(self._owed)
 
-    def select(self, timeout: float | None, limit: int = 64) -> list[Any]:
+    def select(self, timeout: float | None, limit: int = 64) -> list[t.Any]:
         """See OsIpcReceiverSet.select; each backend may return up to `limit` results."""
         parts = list(self._parts.values())
         if len(parts) == 1 and not self._owed:
@@ -76,7 +73,9 @@ class JoinedSets:
         finally:
             self._turn.release()
 
-    def _wait(self, parts: list[OsIpcReceiverSet], timeout: float | None, limit: int) -> list[Any]:
+    def _wait(
+        self, parts: list[OsIpcReceiverSet], timeout: float | None, limit: int
+    ) -> list[t.Any]:
         """Wait for all parts at once: for the first in this thread, for each other in a new one."""
         if not THREADS:
             raise NotSupportedError(

@@ -17,6 +17,7 @@ import threading
 import time
 from collections.abc import Sequence
 
+import ipc_core._typing as t
 from ipc_core.channels.joined_sets import JoinedSets
 from ipc_core.channels.receiver import IpcBytesReceiver, IpcReceiver, OpaqueIpcReceiver
 from ipc_core.channels.selection import (
@@ -31,13 +32,7 @@ from ipc_core.spi.concurrency import THREADS, BriefLock, mend_after_fork
 from ipc_core.spi.deadlines import check_timeout
 from ipc_core.spi.errors import ClosedError, Empty, MovedError, NotSupportedError
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from typing import Any
-
-    from typing_extensions import Self
-
-    AnyReceiver = IpcReceiver[Any] | IpcBytesReceiver | OpaqueIpcReceiver
+AnyReceiver = IpcReceiver[object] | IpcBytesReceiver | OpaqueIpcReceiver
 
 
 class IpcReceiverSet:
@@ -48,7 +43,7 @@ class IpcReceiverSet:
     """
 
     def __init__(self) -> None:
-        self._sets: Any = JoinedSets()
+        self._sets: t.Any = JoinedSets()
         self._woken = threading.Event()  # ends a wait before there is a backend to wait on
         self._lock = BriefLock()
         self._next_id = 0
@@ -180,7 +175,9 @@ class IpcReceiverSet:
         self._woken = threading.Event()
         self._waits.clear()
 
-    def _result(self, id: int, data: Any, attachments: Sequence[Attachment]) -> IpcSelectionResult:
+    def _result(
+        self, id: int, data: t.Any, attachments: Sequence[Attachment]
+    ) -> IpcSelectionResult:
         if data is None:
             with self._lock:
                 self._retire_member(id)
@@ -214,7 +211,7 @@ class IpcReceiverSet:
     def __len__(self) -> int:
         return len(self._members)
 
-    def __enter__(self) -> Self:
+    def __enter__(self) -> t.Self:
         return self
 
     def __exit__(self, *exc_info: object) -> None:

@@ -6,18 +6,12 @@ import weakref
 from collections.abc import Callable
 from queue import Queue
 
+import ipc_core._typing as t
+from ipc_core.channels.receiver_set import AnyReceiver
 from ipc_core.channels.router_loop import Route, RouterLoop
 from ipc_core.spi.concurrency import mend_after_fork
 from ipc_core.spi.deadlines import check_timeout
 from ipc_core.spi.errors import Disconnected
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from typing import Any
-
-    from typing_extensions import Self
-
-    from ipc_core.channels.receiver_set import AnyReceiver
 
 _EXIT_SECONDS = 0.5
 """The longest wait for a running callback when a router is dropped, or the process ends."""
@@ -55,7 +49,7 @@ class Router:
     def add_route(
         self,
         receiver: AnyReceiver,
-        callback: Callable[[Any], object],
+        callback: Callable[[t.Any], object],
         on_close: Callable[[], object] | None = None,
     ) -> int:
         """Move a receiver here, call `callback(message)` for each message, return the route's id.
@@ -69,17 +63,19 @@ class Router:
         """
         return self._loop.add(receiver, Route(callback, on_close))
 
-    def add_one_shot_route(self, receiver: AnyReceiver, callback: Callable[[Any], object]) -> int:
+    def add_one_shot_route(self, receiver: AnyReceiver, callback: Callable[[t.Any], object]) -> int:
         """Add a route for the first message only; later ones are discarded. See `add_route`."""
         return self._loop.add(receiver, Route(callback, None, once=True))
 
-    def route_to_queue(self, receiver: AnyReceiver, queue: Queue[Any] | None = None) -> Queue[Any]:
+    def route_to_queue(
+        self, receiver: AnyReceiver, queue: Queue[t.Any] | None = None
+    ) -> Queue[t.Any]:
         """Put each message into `queue`, or a new `queue.Queue`; return that queue.
 
         The last item is an instance of Disconnected, put when every sender is gone or the router
         shuts down. A bounded queue that is full holds up the whole router.
         """
-        target: Queue[Any] = Queue() if queue is None else queue
+        target: Queue[t.Any] = Queue() if queue is None else queue
         self.add_route(
             receiver, target.put, lambda: target.put(Disconnected("the route has ended"))
         )
@@ -112,7 +108,7 @@ class Router:
         """
         self._loop.stop(None)
 
-    def __enter__(self) -> Self:
+    def __enter__(self) -> t.Self:
         return self
 
     def __exit__(self, *exc_info: object) -> None:

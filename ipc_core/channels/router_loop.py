@@ -6,17 +6,11 @@ import threading
 import time
 from collections.abc import Callable
 
-from ipc_core.channels.receiver_set import IpcReceiverSet
-from ipc_core.channels.selection import ChannelClosed
+import ipc_core._typing as t
+from ipc_core.channels.receiver_set import AnyReceiver, IpcReceiverSet
+from ipc_core.channels.selection import ChannelClosed, IpcSelectionResult
 from ipc_core.spi.concurrency import THREADS, BriefLock
 from ipc_core.spi.errors import ClosedError, IpcError, NotSupportedError
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from typing import Any
-
-    from ipc_core.channels.receiver_set import AnyReceiver
-    from ipc_core.channels.selection import IpcSelectionResult
 
 _STEP = 64
 """The most results that one step serves: a callback may send to its own receiver for ever."""
@@ -27,15 +21,15 @@ class Route:
 
     def __init__(
         self,
-        callback: Callable[[Any], object],
+        callback: Callable[[t.Any], object],
         on_close: Callable[[], object] | None,
         once: bool = False,
     ) -> None:
-        self.callback: Callable[[Any], object] | None = callback
+        self.callback: Callable[[t.Any], object] | None = callback
         self.on_close = on_close
         self.once = once
 
-    def message(self, message: Any) -> None:
+    def message(self, message: t.Any) -> None:
         """Decode a message and call back with it; after the end, free it."""
         callback = self.callback
         if callback is None:

@@ -5,13 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from ipc_core.messages.message import Buffers, close_all
+import ipc_core._typing as t
+from ipc_core.messages.message import close_all
 from ipc_core.spi import Attachment, Buffer, Payload
 from ipc_core.spi.errors import IpcError, MovedError
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from typing import Any
+from ipc_core.spi.handles import Buffers
 
 
 class IpcMessage:
@@ -23,7 +21,7 @@ class IpcMessage:
         self,
         payload: Payload | IpcError,
         attachments: Sequence[Attachment],
-        unpack: Callable[[Payload, Sequence[Attachment]], Any],
+        unpack: Callable[[Payload, Sequence[Attachment]], t.Any],
     ) -> None:
         self._unpack = unpack
         self._payload: Payload | IpcError | None = payload
@@ -38,7 +36,7 @@ class IpcMessage:
             payload = self._payload = payload.read()
         return payload
 
-    def to(self) -> Any:
+    def to(self) -> t.Any:
         """Decode the message; possible once.
 
         Raises MovedError the second time, DecodeError for a message that the peer wrote wrongly,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 
-from ipc_core._typing import Generic, TypeVar, overload
+import ipc_core._typing as t
 from ipc_core.channels.receiver import IpcReceiver
 from ipc_core.messages.attachable import Gone
 from ipc_core.messages.format import format_for
@@ -14,19 +14,19 @@ from ipc_core.spi import Backend
 from ipc_core.spi.deadlines import check_timeout
 from ipc_core.spi.errors import ClosedError, Disconnected, Empty, MovedError
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
+if t.TYPE_CHECKING:
     import subprocess
-    from multiprocessing.process import BaseProcess
-    from typing import Any
+    from multiprocessing import process
+else:
+    subprocess, process = t.Later("subprocess"), t.Later("multiprocessing.process")
 
-T = TypeVar("T")
+T = t.TypeVar("T")
 
 _CHILD_CHECK_SECONDS = 0.05
 """The time between two looks at a child that is to connect."""
 
 
-class IpcOneShotServer(Generic[T]):
+class IpcOneShotServer(t.Generic[T]):
     """A server for the one client that calls `IpcSender.connect(name)`.
 
     Only processes of the same user can reach the name, and it cannot be guessed. The name stops
@@ -43,10 +43,10 @@ class IpcOneShotServer(Generic[T]):
     ) -> None:
         self._format = format_for(type, codec, max_message)
         self._backend = choice.backend(backend)
-        self._handle: Any = self._backend.one_shot_server()
+        self._handle: t.Any = self._backend.one_shot_server()
         self._name = choice.server_name(self._backend, "once", self._handle.name)
 
-    @overload
+    @t.overload
     @classmethod
     def new(
         cls,
@@ -56,7 +56,7 @@ class IpcOneShotServer(Generic[T]):
         max_message: int | None = None,
         backend: str | Backend | None = None,
     ) -> tuple[IpcOneShotServer[T], str]: ...
-    @overload
+    @t.overload
     @classmethod
     def new(
         cls,
@@ -93,7 +93,7 @@ class IpcOneShotServer(Generic[T]):
         self,
         timeout: float | None = None,
         *,
-        child: subprocess.Popen[Any] | BaseProcess | None = None,
+        child: subprocess.Popen[t.Any] | process.BaseProcess | None = None,
     ) -> tuple[IpcReceiver[T], T]:
         """Wait for the client's first message; return the channel's receiver and that message.
 
@@ -114,7 +114,7 @@ class IpcOneShotServer(Generic[T]):
             accepted.close()
             raise
 
-    def _first_message(self, timeout: float | None, child: Any) -> Any:
+    def _first_message(self, timeout: float | None, child: t.Any) -> t.Any:
         """Return the receiver, the payload and the attachments. See `accept`."""
         if child is None:
             return self._handle.accept(timeout)
@@ -146,7 +146,7 @@ class IpcOneShotServer(Generic[T]):
         return f"<IpcOneShotServer {self._name}>"
 
 
-def _ending(child: Any) -> str | None:
+def _ending(child: t.Any) -> str | None:
     """Describe the end of a child process, as the rest of a sentence about it.
 
     Returns None while it runs.

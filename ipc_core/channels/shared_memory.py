@@ -6,18 +6,15 @@ import errno
 import os
 import sys
 from collections.abc import Iterable, Iterator
+from io import BufferedIOBase, RawIOBase
 from itertools import chain, repeat
 from operator import index
 
+import ipc_core._typing as t
 from ipc_core.messages.attachable import Attachable
 from ipc_core.plugins import choice
 from ipc_core.spi import Backend, Buffer, Kind
 from ipc_core.spi.handles import contiguous
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from io import BufferedIOBase, RawIOBase
-    from typing import Any, BinaryIO, ClassVar
 
 _CHUNK = 1 << 20
 """Bytes that are filled, read or compared at a time."""
@@ -31,8 +28,8 @@ class IpcSharedMemory(Attachable):
     """
 
     __slots__ = ()
-    _kind: ClassVar[Kind] = Kind.SHARED_MEMORY
-    __hash__: ClassVar[None]  # type: ignore[assignment]
+    _kind: t.ClassVar[Kind] = Kind.SHARED_MEMORY
+    __hash__: t.ClassVar[None]  # type: ignore[assignment]
 
     @classmethod
     def from_bytes(cls, data: Buffer, *, backend: str | Backend | None = None) -> IpcSharedMemory:
@@ -74,7 +71,7 @@ class IpcSharedMemory(Attachable):
     @classmethod
     def from_file(
         cls,
-        file: str | os.PathLike[str] | BinaryIO | BufferedIOBase | RawIOBase,
+        file: str | os.PathLike[str] | t.BinaryIO | BufferedIOBase | RawIOBase,
         *,
         backend: str | Backend | None = None,
     ) -> IpcSharedMemory:
@@ -155,7 +152,7 @@ def _size(length: int) -> int:
     return size
 
 
-def _bytes_left(file: Any) -> int:
+def _bytes_left(file: t.Any) -> int:
     """Return the number of bytes from a file's position to its end; 0 if it does not tell."""
     try:
         at: int = file.tell()
@@ -166,7 +163,7 @@ def _bytes_left(file: Any) -> int:
     return max(0, end - at)
 
 
-def _parts(file: Any, size: int) -> Iterator[memoryview]:
+def _parts(file: t.Any, size: int) -> Iterator[memoryview]:
     """Yield the next `size` bytes of a file in parts, each in the memory of the one before."""
     memory = memoryview(bytearray(min(size, _CHUNK)))
     while size:

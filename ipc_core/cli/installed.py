@@ -55,15 +55,20 @@ def _inspect_codec(point: Any) -> InstalledCodec:
     reason = None
     try:
         codec = codecs.checked(point.load(), point.name)
-        codec.bind(Any, _refuse, _refuse)
+        codec.bind(Any, _Refusal(), _Refusal())
     except Exception as error:
         reason = str(error) if isinstance(error, NotSupportedError) else repr(error)
     return InstalledCodec(point.name, *_origin(point), codec, reason)
 
 
-def _refuse(*_: object) -> Any:
-    """Take the place of the functions that a coder calls for an endpoint or region."""
-    raise EncodeError("this coder is only looked at")
+class _Refusal:
+    """A stand-in for `attach` and `redeem`, for a coder that is only looked at."""
+
+    def __call__(self, *_: object) -> Any:
+        raise EncodeError("this coder is only looked at")
+
+    def start_over(self) -> None:
+        pass
 
 
 def _origin(point: Any) -> tuple[str, str]:

@@ -16,8 +16,7 @@ from collections.abc import Callable, Sequence
 from ipc_core.codecs.buffers import TABLE
 from ipc_core.codecs.cpickle import PickleBuffer, Pickler, PicklingError, UnpicklingError, loads
 from ipc_core.codecs.framed import FIRST_BYTE, LEAST, join, split
-from ipc_core.messages.message import start_over
-from ipc_core.spi import Buffer, DecodeError, EncodeError
+from ipc_core.spi import Attach, Buffer, DecodeError, EncodeError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -45,32 +44,8 @@ _FRAME = (0x80, 0x95)
 """The first bytes of chunks in which a pickler gathered small objects."""
 
 
-def pickle_object(obj: object) -> Buffer | Sequence[Buffer]:
-    """Return a pickle, in one buffer or in several that hold it together. See Coder.encode."""
-    try:
-        spare = _spares.pop()
-    except IndexError:
-        spare = _make_spare()
-    dump, forget, chunks, buffers = spare
-    try:
-        dump(obj)
-    except _GIVES_UP:
-        return _pickle_by_value(obj)
-    data = chunks.pop()
-    if chunks or buffers:
-        chunks.append(data)
-        if any(_mentions_main(chunk) for chunk in chunks):
-            return _pickle_by_value(obj)
-        return join(chunks, buffers) if buffers else chunks
-    forget()
-    _spares.append(spare)
-    if _BY_NAME not in data or data.find(_FROM_MAIN) < 0:
-        return data
-    return _pickle_by_value(obj)
-
-
 def unpickle(data: Buffer) -> Any:
-    """Return the object of a payload of `pickle_object`. See Coder.decode."""
+    """Return the object in a payload of `PickleCoder.encode`. See Coder.decode."""
     try:
         return loads(data)
     except UnpicklingError:  # no pickle begins with FIRST_BYTE
@@ -93,22 +68,71 @@ class PickleCodec:
 
     name = "pickle"
     runs_code = True
-    encode = staticmethod(pickle_object)
-    decode = staticmethod(unpickle)
 
-    def bind(self, type: Any, register: object, claim: object) -> PickleCodec:
-        """Return this codec, or one that refuses to decode where IPC_CORE_SAFE is set.
+    def bind(self, type: Any, attach: Attach, redeem: object) -> PickleCoder:
+        """Return a coder, or one that refuses to decode where IPC_CORE_SAFE is set.
 
         The type is only for type checkers. Endpoints pickle by themselves, as their slots.
         """
-        return _SAFE if os.environ.get(SAFE_VARIABLE, "0") not in ("", "0") else self
+        safe = os.environ.get(SAFE_VARIABLE, "0") not in ("", "0")
+        return (_SafeCoder if safe else PickleCoder)(attach)
 
 
-class _SafeCodec(PickleCodec):
+class PickleCoder:
+    """The coder of the default codec, for any type; see Coder."""
+
+    __slots__ = ("_attach",)
+
+    def __init__(self, attach: Attach) -> None:
+        self._attach = attach
+
+    decode = staticmethod(unpickle)
+
+    def encode(self, obj: object) -> Buffer | Sequence[Buffer]:
+        """Return a pickle, in one buffer or in several that hold it together. See Coder.encode."""
+        try:
+            spare = _spares.pop()
+        except IndexError:
+            spare = _make_spare()
+        dump, forget, chunks, buffers = spare
+        try:
+            dump(obj)
+        except _GIVES_UP:
+            return self._by_value(obj)
+        data = chunks.pop()
+        if chunks or buffers:
+            chunks.append(data)
+            if any(_mentions_main(chunk) for chunk in chunks):
+                return self._by_value(obj)
+            return join(chunks, buffers) if buffers else chunks
+        forget()
+        _spares.append(spare)
+        if _BY_NAME not in data or data.find(_FROM_MAIN) < 0:
+            return data
+        return self._by_value(obj)
+
+    def _by_value(self, obj: object) -> Buffer | Sequence[Buffer]:
+        """Pickle functions and classes by value, with dill where the C pickler gives up again."""
+        from ipc_core.codecs.by_value import CPickler
+
+        self._attach.start_over()
+        chunks: list[bytes] = []
+        buffers: list[memoryview] = []
+        try:
+            CPickler(_Sink(chunks.append), PROTOCOL, buffer_callback=_keep_large(buffers)).dump(obj)
+        except _GIVES_UP:
+            self._attach.start_over()
+            return _pickle_by_dill(obj)
+        if buffers:
+            return join(chunks, buffers)
+        return chunks if len(chunks) > 1 else chunks[0]
+
+
+class _SafeCoder(PickleCoder):
+    __slots__ = ()
+
     decode = staticmethod(refuse)
 
-
-_SAFE = _SafeCodec()
 
 # A pickler between two messages: its methods `dump` and `clear_memo`, and the two lists that it
 # fills. The first takes the chunks of the pickle, where large bytes and strings are chunks of their
@@ -156,27 +180,10 @@ def _mentions_main(chunk: bytes) -> bool:
     return (len(chunk) <= _OWN_BYTES or chunk[0] in _FRAME) and chunk.find(_FROM_MAIN) >= 0
 
 
-def _pickle_by_value(obj: object) -> Buffer | Sequence[Buffer]:
-    """Pickle functions and classes by value, with dill where the C pickler gives up again."""
-    from ipc_core.codecs.by_value import CPickler
-
-    start_over()
-    chunks: list[bytes] = []
-    buffers: list[memoryview] = []
-    try:
-        CPickler(_Sink(chunks.append), PROTOCOL, buffer_callback=_keep_large(buffers)).dump(obj)
-    except _GIVES_UP:
-        return _pickle_by_dill(obj)
-    if buffers:
-        return join(chunks, buffers)
-    return chunks if len(chunks) > 1 else chunks[0]
-
-
 def _pickle_by_dill(obj: object) -> Buffer | Sequence[Buffer]:
     """Pickle with dill's reductions too. Raises EncodeError, with the path to the culprit."""
     from ipc_core.codecs.dilled import DillPickler
 
-    start_over()
     stream = io.BytesIO()  # this pickler's chunks are valid during `write` only
     buffers: list[memoryview] = []
     pickler = DillPickler(stream, PROTOCOL, _keep_large(buffers))

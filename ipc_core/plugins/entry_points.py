@@ -11,14 +11,13 @@ import importlib
 import os
 import sys
 
+import ipc_core._typing as t
 from ipc_core.spi import BACKENDS_GROUP, HOOK, SPI_VERSION, Backend
 from ipc_core.spi.errors import NoBackendError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from typing import Any
-
 
 _references: dict[tuple[str, str], str] = {}
 
@@ -59,10 +58,10 @@ def names(group: str = BACKENDS_GROUP) -> list[str]:
     return sorted({point.name for point in points(group)})
 
 
-def resolve(reference: str) -> Any:
+def resolve(reference: str) -> t.Any:
     """Import the object that a reference names."""
     module, _, attributes = reference.partition(":")
-    found: Any = importlib.import_module(module)
+    found: t.Any = importlib.import_module(module)
     for attribute in attributes.split(".") if attributes else ():
         found = getattr(found, attribute)
     return found
@@ -115,7 +114,7 @@ def _entry_point_files(folder: str, likely: str) -> Iterator[str]:
             continue
 
 
-def points(group: str = BACKENDS_GROUP) -> Any:
+def points(group: str = BACKENDS_GROUP) -> t.Any:
     """Return every entry point of a group, as importlib.metadata finds them."""
     if sys.version_info >= (3, 12):
         from importlib import metadata

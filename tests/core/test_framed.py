@@ -15,7 +15,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ipc_core import DecodeError
-from ipc_core.codecs import framed, pickled
+from ipc_core.codecs import framed
+from ipc_core.messages.format import DEFAULT
 from ipc_core.spi import Buffer
 
 MIB = 1 << 20
@@ -64,19 +65,19 @@ COPIES = {"bytes": 1, "bytearray": 1, "array": 1}
 @pytest.mark.parametrize("kind", LARGE_ONES)
 def test_encoding_copies_nothing(kind: str) -> None:
     obj = {"large": LARGE_ONES[kind](), "small": bytes(1000)}
-    pickled.pickle_object(obj)
+    DEFAULT.encode(obj)
     with allocating_at_most(MIB):
-        parts = pickled.pickle_object(obj)
+        parts = DEFAULT.encode(obj)
     assert isinstance(parts, list)
     assert sum(map(len, parts)) >= LARGE
 
 
 @pytest.mark.parametrize("kind", LARGE_ONES)
 def test_decoding_copies_what_owns_its_memory(kind: str) -> None:
-    payload = joined(pickled.pickle_object([LARGE_ONES[kind]()]))
-    pickled.unpickle(joined(pickled.pickle_object([1])))
+    payload = joined(DEFAULT.encode([LARGE_ONES[kind]()]))
+    DEFAULT.decode(joined(DEFAULT.encode([1])))
     with allocating_at_most(COPIES.get(kind, 0) * LARGE + MIB):
-        (received,) = pickled.unpickle(payload)
+        (received,) = DEFAULT.decode(payload)
     if kind not in COPIES:
         view = received.memory if kind == "region" else received
         payload[:] = b"x" * len(payload)
@@ -86,20 +87,20 @@ def test_decoding_copies_what_owns_its_memory(kind: str) -> None:
 def test_a_numpy_array_is_the_payload() -> None:
     np = pytest.importorskip("numpy")
     sent = np.arange(LARGE // 8)
-    parts = pickled.pickle_object({"a": sent, "b": sent.T})
+    parts = DEFAULT.encode({"a": sent, "b": sent.T})
     assert isinstance(parts, list)
     assert any(np.shares_memory(np.frombuffer(part, "u1"), sent) for part in parts if len(part) > 8)
     payload = joined(parts)
     with allocating_at_most(MIB):
-        received = pickled.unpickle(payload)["a"]
+        received = DEFAULT.decode(payload)["a"]
     assert np.shares_memory(np.frombuffer(payload, "u1"), received)
     assert np.array_equal(received, sent)
 
 
 def test_a_payload_of_bytes_is_not_written_to() -> None:
-    payload = bytes(joined(pickled.pickle_object(memoryview(bytearray(LARGE)))))
+    payload = bytes(joined(DEFAULT.encode(memoryview(bytearray(LARGE)))))
     before = bytes(bytearray(payload))
-    received = pickled.unpickle(payload)
+    received = DEFAULT.decode(payload)
     received[:] = b"x" * LARGE
     assert payload == before
 
@@ -109,7 +110,7 @@ def test_a_payload_of_bytes_is_not_written_to() -> None:
 )
 def test_buffers_are_aligned(sizes: list[int]) -> None:
     regions = [Region(bytearray([number]) * size) for number, size in enumerate(sizes, 1)]
-    payload = joined(pickled.pickle_object(regions))
+    payload = joined(DEFAULT.encode(regions))
     _, buffers = framed.split(payload)
     assert [bytes(buffer) for buffer in buffers] == [bytes(r.memory) for r in regions]
     starts = [payload.find(bytes(buffer)) for buffer in buffers]

@@ -1,4 +1,4 @@
-"""Payloads too large for a packet, in memory that is used again.
+"""Large payloads at the sender: in memory that is used again.
 
 Fresh pages cost more than the copy, so a sender keeps a few memfds, and reads in the first byte of
 each whether its receiver has finished with it (see `peer_memory`). It reads nothing else there.
@@ -20,20 +20,21 @@ from ipc_core.spi import Buffer
 
 KEPT_REGIONS = 4
 LARGEST_KEPT = 64 << 20
+"""Bytes of payload. The memory of a larger one is used once."""
 
 _HEAD = SENT.ljust(HEAD_SIZE, b"\0")
 
 
 class PayloadPool:
-    """A sender's memfds for large payloads."""
+    """The memfds of one writer for large payloads."""
 
     def __init__(self) -> None:
         self._regions: list[Descriptor] = []
 
     def fill(self, buffers: Sequence[Buffer], size: int) -> Descriptor | None:
-        """Put a payload in memory that the receiver does not use; None if all is in use.
+        """Put a payload in memory that no receiver uses; return None if all is in use.
 
-        Raises OSError when there is no room.
+        Raises OSError when the system has no room.
         """
         region = self._free_region(size)
         if region is not None:
@@ -62,7 +63,7 @@ class PayloadPool:
         return self._regions[-1]
 
     def drop(self, region: Descriptor) -> None:
-        """Forget memory: it is freed when no receiver has it."""
+        """Forget memory. The kernel frees it when no receiver has it."""
         if region in self._regions:
             self._regions.remove(region)
         region.close()
@@ -73,6 +74,7 @@ class PayloadPool:
             region.close()
 
     def close(self) -> None:
+        """Forget all memory."""
         while self._regions:
             self._regions.pop().close()
 

@@ -6,7 +6,7 @@ import os
 import socket
 
 import pytest
-from ipc_backend_unix import frame
+from ipc_backend_unix import wire
 
 from ipc_core.plugins import choice
 from ipc_core.spi import DecodeError, Kind
@@ -33,12 +33,12 @@ def test_golden_bytes() -> None:
     assert sent(b"hello", attach=True) == bytes.fromhex("a17c 01 00 01000000") + sender + b"hello"
     in_memory = bytes.fromhex("a17c 01 02 00000000 a086010000000000")
     assert sent(bytes(100_000)) == in_memory
-    assert frame.pack(frame.HOP, []) == bytes.fromhex("a17c 01 01 00000000")
-    entry = frame.pack(0, [(Kind.RECEIVER, 3, 2**40 + 5)])
+    assert wire.pack(wire.SWITCH, []) == bytes.fromhex("a17c 01 01 00000000")
+    entry = wire.pack(0, [(Kind.RECEIVER, 3, 2**40 + 5)])
     assert entry == bytes.fromhex("a17c 01 00 01000000 02 03 0500000000010000")
 
 
 @pytest.mark.parametrize("version", [0, 2, 255])
 def test_another_version_is_refused_by_name(version: int) -> None:
     with pytest.raises(DecodeError, match=f"version {version}"):
-        frame.parse(memoryview(frame.MAGIC + bytes([version]) + bytes(5)))
+        wire.Frame(memoryview(wire.MAGIC + bytes([version]) + bytes(5)))

@@ -1,4 +1,4 @@
-"""Memory shared by descriptor: a memfd whose size is sealed."""
+"""Shared memory regions: memfds whose size is sealed, shared by descriptor."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 from functools import cache
 from weakref import WeakValueDictionary
 
-from ipc_backend_unix.attachments import makes
+from ipc_backend_unix.attachments import Lendable
 from ipc_backend_unix.descriptors import (
     Descriptor,
     close_fds,
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 
 class _Region:
-    """The memory, its descriptor and, once it was looked at, its mapping. None for no bytes."""
+    """The memory of a region, mapped on first use. `memory` is None for a region of no bytes."""
 
     def __init__(self, memory: Descriptor | None, size: int) -> None:
         self.memory = memory
@@ -35,6 +35,7 @@ class _Region:
         self._view: memoryview | None = None
 
     def view(self) -> memoryview:
+        """See Region.view."""
         if self._view is None:
             try:
                 self._view = _mapped(self.memory.fd, self.size) if self.memory else _nothing()
@@ -53,12 +54,13 @@ def _mapped(fd: int, size: int) -> memoryview:
     return memoryview(mmap.mmap(fd, size))
 
 
-class UnixSharedMemory(RegionHandle[_Region]):
+class UnixSharedMemory(RegionHandle[_Region], Lendable):
     """See OsIpcSharedMemory. The mapping holds a second descriptor before Python 3.13."""
 
     kind: ClassVar[Kind] = Kind.SHARED_MEMORY
 
-    def _lend(self) -> tuple[int, list[int], Callable[[bool], object]]:
+    def lend(self) -> tuple[int, list[int], Callable[[bool], object]]:
+        """See Lendable.lend. The function that ends the loan keeps the region until then."""
         region = self.region
         return region.size, [region.memory.fd] if region.memory else [], lambda sent: region
 
@@ -67,7 +69,7 @@ def make_region(data_or_size: Buffer | int) -> UnixSharedMemory:
     """See Backend.shared_memory.
 
     Pages of a region made by size are taken when they are touched. The kernel promises more than
-    it has, so what no machine of this size can hold is refused here.
+    it has, so a region larger than the memory of the machine is refused here.
     """
     if not isinstance(data_or_size, int):
         return fill_region([data_or_size], len(data_or_size))
@@ -109,8 +111,10 @@ def _memory_for(size: int) -> Descriptor:
 
 @cache
 def _keeps_strict_account() -> bool:
-    """Whether the kernel refuses what it does not have. It then kills whoever touches memory that
-    was not asked for before, instead of telling them."""
+    """Return whether the kernel refuses memory that it does not have (vm.overcommit_memory = 2).
+
+    It then kills a process that touches memory which was not asked for before.
+    """
     try:
         with open("/proc/sys/vm/overcommit_memory", "rb") as file:
             return file.read(1) == b"2"
@@ -118,13 +122,17 @@ def _keeps_strict_account() -> bool:
         return False
 
 
-# A region that comes back while this process has it is the same, with its mapping and descriptor.
 _regions: WeakValueDictionary[tuple[int, int, int], _Region] = WeakValueDictionary()
+"""The regions of this process, by device, inode and size. A region that comes back while this
+process has it is the same, with its mapping and descriptor."""
 
 
 def _registered(memory: Descriptor, size: int) -> UnixSharedMemory:
-    """A handle on this memory, whose size is fixed from now on. Takes over the descriptor, which is
-    closed if there is another. Raises DecodeError for memory that is smaller, or not sealable."""
+    """Return a handle on this memory, whose size is fixed from now on.
+
+    Takes over the descriptor, and closes it if this process has one for the same memory. Raises
+    DecodeError for memory that is smaller, or not sealable.
+    """
     try:
         if freeze_size(memory.fd) < size:
             raise DecodeError(f"a region of {size} bytes is larger than its memory")
@@ -141,8 +149,8 @@ def _registered(memory: Descriptor, size: int) -> UnixSharedMemory:
     return UnixSharedMemory(region)
 
 
-@makes(Kind.SHARED_MEMORY)
-def _receive_region(fds: list[int], size: int) -> UnixSharedMemory:
+def region_from_fds(fds: list[int], size: int) -> UnixSharedMemory:
+    """Make a handle on a received region. See Makers."""
     if len(fds) != (1 if size else 0):
         close_fds(fds)
         raise DecodeError(f"a region of {size} bytes cannot have {len(fds)} descriptors")

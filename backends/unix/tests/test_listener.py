@@ -18,10 +18,11 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from ipc_backend_unix import frame, one_shot_server
+from ipc_backend_unix import listener, wire
+from ipc_backend_unix.backend import MAKERS
 from ipc_backend_unix.descriptors import Socket, send_packet
-from ipc_backend_unix.frame import PLAIN
-from ipc_backend_unix.one_shot_server import UnixOneShotServer, connect
+from ipc_backend_unix.listener import UnixOneShotServer, connect
+from ipc_backend_unix.wire import PLAIN
 
 from ipc_core import (
     BrokenChannelError,
@@ -81,13 +82,13 @@ def public(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 @pytest.fixture
 def server(public: Path) -> Iterator[UnixOneShotServer]:
-    server = UnixOneShotServer()
+    server = UnixOneShotServer(MAKERS)
     yield server
     server.close()
 
 
 def raw_client(name: str, packet: bytes) -> Socket:
-    """Do what `connect` does, without its checks, and send a packet."""
+    """Connect like `connect`, without its checks, and send a packet."""
     client = Socket()
     os.rename(f"{name}/waiting", f"{name}/taken")
     client.connect(f"{name}/taken")
@@ -107,7 +108,7 @@ def listen(name: str, mode: int = 0o777) -> Socket:
 
 
 class Bomb:
-    """Makes a folder when it is unpickled."""
+    """An object that makes a folder when it is unpickled."""
 
     def __init__(self, path: Path) -> None:
         self._path = str(path)
@@ -121,8 +122,8 @@ class Bomb:
 def test_a_client_of_another_user_is_refused_unread(
     server: UnixOneShotServer, public: Path, uid: int
 ) -> None:
-    """I15: even where a folder is open to all, the kernel's word decides; the same client of the
-    same user is heard, so it is the check that refuses."""
+    """I15: even where a folder is open to all, the user stated by the kernel decides; the same
+    client of the same user is heard, so it is the check that refuses."""
     os.chmod(server.name, 0o777)
     os.chmod(f"{server.name}/waiting", 0o777)
     bomb = PLAIN + pickle.dumps(Bomb(public / "exploded"))
@@ -152,8 +153,8 @@ def test_a_client_of_another_user_is_refused_unread(
 @as_root
 @pytest.mark.parametrize("by", ["name", "symlink"])
 def test_a_server_of_another_user_is_not_spoken_to(public: Path, by: str) -> None:
-    """W24: who took over the name of a dead server hears nothing."""
-    server = UnixOneShotServer()
+    """W24: a stranger who took over the name of a dead server hears nothing."""
+    server = UnixOneShotServer(MAKERS)
     name = server.name
     server.close()
     ready = os.eventfd(0)
@@ -182,7 +183,7 @@ def test_a_server_of_another_user_is_not_spoken_to(public: Path, by: str) -> Non
 
 
 def test_a_listener_with_a_full_queue_is_no_server(public: Path) -> None:
-    """I1: connecting never waits for whoever listens there."""
+    """I1: connecting never waits for a stranger who listens there."""
     name = f"{public}/busy"
     listener = listen(name)
     with closing(Socket()) as first:
@@ -196,11 +197,11 @@ def test_a_listener_with_a_full_queue_is_no_server(public: Path) -> None:
 def test_symlinks_lead_to_the_server(
     public: Path, monkeypatch: pytest.MonkeyPatch, by: str
 ) -> None:
-    """I13: a symlink as temporary folder or as name is followed; who is found is checked."""
+    """I13: a symlink as temporary folder or as name is followed; the user there is checked."""
     (public / "real").mkdir()
     (public / "link").symlink_to(public / "real")
     monkeypatch.setattr(tempfile, "tempdir", str(public / ("link" if by == "TMPDIR" else "real")))
-    server = UnixOneShotServer()
+    server = UnixOneShotServer(MAKERS)
     assert len(list((public / "real").iterdir())) == 1
     tx = connect(str(public / "link" / os.path.basename(server.name)))
     tx.send(b"hello")
@@ -218,7 +219,7 @@ def test_what_stands_at_the_name_is_not_used(
 ) -> None:
     """I4: should somebody guess a name and stand there first, the server is not found there."""
     monkeypatch.setattr(os, "urandom", lambda size: b"\1" * size)
-    sample = UnixOneShotServer()
+    sample = UnixOneShotServer(MAKERS)
     sample.close()
     name = os.path.basename(sample.name)
     squatted = public / (name if prefix == "ipc" else f"new-{name.rpartition('-')[2]}")
@@ -236,7 +237,7 @@ def test_what_stands_at_the_name_is_not_used(
         squatted.symlink_to(target if what == "symlink" else public / "nowhere")
     before = descriptors()
     try:
-        server = UnixOneShotServer()
+        server = UnixOneShotServer(MAKERS)
     except IpcIOError:
         pass
     else:
@@ -252,7 +253,7 @@ def test_what_stands_at_the_name_is_not_used(
 def test_client_killed_between_claim_and_connect(
     server: UnixOneShotServer, public: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """W28: it costs accept its timeout, and whoever comes later is refused; nothing is left."""
+    """W28: it costs accept its timeout, and later clients are refused; nothing is left."""
 
     def die(*_: object) -> None:
         os.kill(os.getpid(), signal.SIGKILL)
@@ -279,12 +280,12 @@ def test_client_killed_in_the_handshake(
     def visit() -> None:
         tx = connect(server.name)
         if instant == "announced":
-            monkeypatch.setattr(one_shot_server.SendLine, "_in_memory", die)
+            monkeypatch.setattr(listener.ChannelWriter, "_in_memory", die)
             tx.send(bytes(1 << 20))
         if instant == "torn":
             memory = os.memfd_create("ipc", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
             os.write(memory, b"\xff\0\0\0\0\0\0\0half")
-            send_packet(tx._line.sock, [frame.pack(frame.HOP, [])], [memory])  # type: ignore[union-attr]
+            send_packet(tx._writer.sock, [wire.pack(wire.SWITCH, [])], [memory])  # type: ignore[union-attr]
         die()
 
     def die(*_: object) -> None:
@@ -314,7 +315,7 @@ def test_accept_out_of_descriptors_can_be_repeated(server: UnixOneShotServer, pu
         with pytest.raises(IpcIOError) as raised:
             server.accept(1)
         assert raised.value.errno == errno.EMFILE
-        for action in (UnixOneShotServer, lambda: connect(server.name)):
+        for action in (lambda: UnixOneShotServer(MAKERS), lambda: connect(server.name)):
             with pytest.raises(IpcIOError) as raised:
                 action()
             assert raised.value.errno == errno.EMFILE
@@ -331,11 +332,11 @@ def test_accept_out_of_descriptors_can_be_repeated(server: UnixOneShotServer, pu
 
 
 def test_accepted_ends_are_like_others(server: UnixOneShotServer) -> None:
-    """W22: what accept opens is close-on-exec, and blocks where it should."""
+    """W22: descriptors that accept opens are close-on-exec, and block where they should."""
     tx = connect(server.name)
     tx.send(PLAIN)
     receiver, _, _ = server.accept(20)
-    for sock in (tx._line.sock, receiver.socket):  # type: ignore[union-attr]
+    for sock in (tx._writer.sock, receiver.socket):  # type: ignore[union-attr]
         assert not os.get_inheritable(sock.fileno())
         assert os.get_blocking(sock.fileno())
         assert sock.getsockopt(socket.SOL_SOCKET, socket.SO_TYPE) == socket.SOCK_SEQPACKET

@@ -1,4 +1,4 @@
-"""A socket in a private folder, at which one client connects."""
+"""The one-shot server: a socket in a private folder, at which one client connects."""
 
 from __future__ import annotations
 
@@ -10,26 +10,33 @@ import struct
 import time
 from collections.abc import Sequence
 
+from ipc_backend_unix.attachments import Makers
+from ipc_backend_unix.closing import Closing
 from ipc_backend_unix.descriptors import Socket, acquire, wait
 from ipc_backend_unix.errors import io_error, translated
-from ipc_backend_unix.exclusive import Exclusive
+from ipc_backend_unix.incoming import Incoming
 from ipc_backend_unix.overflow import SEND_BUFFER, set_send_buffer
 from ipc_backend_unix.readiness import Flag
 from ipc_backend_unix.receiver import UnixReceiver
-from ipc_backend_unix.send_line import SendLine
 from ipc_backend_unix.sender import UnixSender
 from ipc_backend_unix.server_folder import TAKEN, WAITING, occupy
+from ipc_backend_unix.writer import ChannelWriter
 from ipc_core.spi import Attachment, ClosedError, Empty, IpcError, Payload
 
 _CREDENTIALS = struct.Struct("iII")
 
 
-class UnixOneShotServer(Exclusive):
-    """See OsIpcOneShotServer. Only processes of this user can enter the folder (mode 0700), and
-    the kernel's word on who connected (SO_PEERCRED) is checked before anything is read."""
+class UnixOneShotServer(Closing):
+    """See OsIpcOneShotServer.
 
-    def __init__(self) -> None:
+    Only processes of this user can enter the folder (mode 0700), and the user of the client, as the
+    kernel states it (SO_PEERCRED), is checked before anything is read.
+    """
+
+    def __init__(self, makers: Makers) -> None:
+        self._makers = makers
         self._receiver: UnixReceiver | None = None
+        """The client's channel, from when it connects until its first message is there."""
         self._wake = Flag()
         try:
             self._folder, self._listener = occupy()
@@ -42,6 +49,7 @@ class UnixOneShotServer(Exclusive):
         super().__init__(mend_last=True)
 
     def accept(self, timeout: float | None) -> tuple[UnixReceiver, Payload, Sequence[Attachment]]:
+        """See OsIpcOneShotServer.accept."""
         deadline = None if timeout is None else time.monotonic() + timeout
         if not acquire(self._lock, timeout):
             raise Empty("no client has connected")
@@ -49,7 +57,7 @@ class UnixOneShotServer(Exclusive):
             if self._closed:
                 raise ClosedError("this server is closed, or has accepted its one client")
             if self._receiver is None:
-                self._receiver = UnixReceiver(self._client(deadline))
+                self._receiver = UnixReceiver(Incoming(self._client(deadline), self._makers))
                 self._stop_listening()
             receiver = self._receiver
             left = None if deadline is None else max(0, deadline - time.monotonic())
@@ -65,6 +73,7 @@ class UnixOneShotServer(Exclusive):
             self._leave()
 
     def _client(self, deadline: float | None) -> Socket:
+        """Wait until a client of this user connects; turn others away."""
         while not self._closed:
             left = None if deadline is None else max(0, deadline - time.monotonic())
             ready = wait(
@@ -81,7 +90,7 @@ class UnixOneShotServer(Exclusive):
         raise ClosedError("this server is closed")
 
     def after_fork(self) -> None:
-        """The server stays with the parent."""
+        """In a forked child, close this copy: the server stays with the parent."""
         self._closed = True
         super().after_fork()
 
@@ -102,9 +111,9 @@ class UnixOneShotServer(Exclusive):
 
 
 def connect(name: str) -> UnixSender:
-    """See Backend.connect. Renaming the socket claims it, so a second client finds nothing."""
+    """See Backend.connect. Renaming the socket claims it: a second client finds nothing."""
     try:
-        return UnixSender(SendLine(_claim(name)))
+        return UnixSender(ChannelWriter(_claim(name)))
     except IpcError:
         raise
     except (
@@ -124,11 +133,11 @@ def _claim(name: str) -> Socket:
     sock = Socket()
     try:
         os.rename(f"{name}/{WAITING}", f"{name}/{TAKEN}")
-        sock.setblocking(False)  # whoever listens there may be a stranger with a full queue
+        sock.setblocking(False)  # a stranger may listen there, with a full queue
         sock.connect(f"{name}/{TAKEN}")
         sock.setblocking(True)
         if _peer_uid(sock) != os.geteuid():
-            raise io_error(errno.EACCES, "what waits under this name belongs to another user")
+            raise io_error(errno.EACCES, "the server under this name belongs to another user")
         set_send_buffer(sock, SEND_BUFFER)
     except BaseException:
         sock.close()

@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterator
 
 import pytest
-from ipc_backend_unix.payload import KEPT_REGIONS, LARGEST_KEPT
+from ipc_backend_unix.payload_pool import KEPT_REGIONS, LARGEST_KEPT
 
 from ipc_core.messages.message import copied
 from ipc_core.plugins import choice
@@ -24,7 +24,8 @@ def ends() -> Iterator[tuple[OsIpcSender, OsIpcReceiver]]:
 
 
 def regions(tx: OsIpcSender) -> list[int]:
-    return [region.fd for region in tx._line._pool._regions]  # type: ignore[attr-defined]
+    pool = tx._writer._pool  # type: ignore[attr-defined]
+    return [region.fd for region in pool._regions] if pool else []
 
 
 def test_memory_that_was_read_is_used_again(ends: tuple[OsIpcSender, OsIpcReceiver]) -> None:

@@ -9,8 +9,8 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from ipc_backend_unix import shared_memory
-from ipc_backend_unix.shared_memory import UnixSharedMemory
+from ipc_backend_unix import memory
+from ipc_backend_unix.memory import UnixSharedMemory
 
 from ipc_core import IpcSharedMemory
 from ipc_core.plugins import choice
@@ -36,7 +36,7 @@ def passed(unix: Backend, bag: Bag, region: Any) -> UnixSharedMemory:
 
 
 def test_a_region_that_comes_back_is_mapped_once(unix: Backend) -> None:
-    """While this process has it, it costs neither a descriptor nor page faults again."""
+    """A region that this process has costs neither a descriptor nor page faults again."""
     with Bag() as bag:
         region = bag.keep(unix.shared_memory(b"x" * SIZE))
         mapping = region.buffer.obj
@@ -62,21 +62,22 @@ def test_regions_of_the_same_size_are_told_apart(unix: Backend) -> None:
 
 
 def test_a_region_is_forgotten_with_its_last_handle_and_view(unix: Backend) -> None:
-    before = descriptors(), len(shared_memory._regions)
+    before = descriptors(), len(memory._regions)
     region = unix.shared_memory(SIZE)
     view = region.buffer
     region.close()
     view[0] = 1
     del region, view
-    assert (descriptors(), len(shared_memory._regions)) == before
+    assert (descriptors(), len(memory._regions)) == before
 
 
 @pytest.mark.parametrize("strict", [False, True])
 def test_pages_are_asked_for_where_the_kernel_keeps_account(
     unix: Backend, monkeypatch: pytest.MonkeyPatch, strict: bool
 ) -> None:
-    """It would kill whoever touches what it does not have; elsewhere they are taken by and by."""
-    monkeypatch.setattr(shared_memory, "_keeps_strict_account", lambda: strict)
+    """Pages are taken at once under strict account, since the kernel would kill a process that
+    touches more than there are. Elsewhere they are taken by and by."""
+    monkeypatch.setattr(memory, "_keeps_strict_account", lambda: strict)
     with Bag() as bag:
         region: Any = bag.keep(unix.shared_memory(SIZE))
         assert os.fstat(region.region.memory.fd).st_blocks * 512 == (SIZE if strict else 0)
@@ -91,7 +92,7 @@ def test_memory_that_is_refused_when_it_is_asked_for(
     def refuse(*_: object) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr(shared_memory, "_keeps_strict_account", lambda: True)
+    monkeypatch.setattr(memory, "_keeps_strict_account", lambda: True)
     before = descriptors()
     with monkeypatch.context() as patch, pytest.raises(IpcIOError) as caught:
         patch.setattr(os, "posix_fallocate", refuse)
