@@ -133,9 +133,9 @@ WORKS = [
     ),
     Work("an empty message, one thread", our_empty, their_empty, 1000),
     *(
-        Work(f"a list of {size} {what}", partial(our_bounce, keep, size),
+        Work(f"a list of {size} {kind}", partial(our_bounce, keep, size),
              partial(bounce, pipe, keep, size), 200 // (size + 1), "Connection")
-        for keep, what in enumerate(("senders", "receivers"))
+        for keep, kind in enumerate(("senders", "receivers"))
         for size in (0, 1, 8, 64)
     ),
 ]  # fmt: skip

@@ -1,7 +1,7 @@
 """The codec `msgspec`: MessagePack, checked against the channel's type. Needs msgspec.
 
 A message becomes an object of the declared type or an error, and decides nothing else: no code of
-the peer's choosing runs, and the class of an endpoint is the declared one, whatever it says.
+the peer's choosing runs, and an endpoint is of the declared class, which the message cannot change.
 """
 
 from __future__ import annotations
