@@ -1,14 +1,14 @@
 """A set of receivers that are waited for together.
 
-The hard part is a removal while another thread waits. The backend's set is asked without a lock, so
-its result may name a receiver that has left meanwhile, by `remove`, by `close`, or because its
-channel closed. To decode the message the set still needs that receiver's format, so:
+The hard part is a removal while another thread waits. The backends' sets are asked without a lock,
+so a result may name a receiver that has left since, by `remove`, by `close`, or because its channel
+closed. Its format is still needed to decode the message, so it is kept for a while:
 
-- An id counts up from 0 and is never given twice: a late result cannot be taken for another's.
-- A receiver that leaves becomes a former member, numbered by the removals before it.
+- Ids count up from 0 and are never given twice: a late result cannot be taken for a newer one's.
+- A receiver that leaves becomes a former member, numbered by the removals before its own.
 - Each wait notes the number of removals at its start. A former member is dropped once every running
-  wait began after its removal, and no results are owed, that is, taken from a backend by an
-  interrupted wait and kept for the next one (see JoinedSets).
+  wait began after its removal. None is dropped while results are owed: those that an interrupted
+  wait took from a backend and left for the next wait (see JoinedSets).
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ AnyReceiver = IpcReceiver[object] | IpcBytesReceiver | OpaqueIpcReceiver
 
 
 class IpcReceiverSet:
-    """An owner of receivers that tells which have messages. Safe to use from several threads.
+    """A set that owns receivers and waits for all of them. Safe to use from several threads.
 
     Ids count up from 0 and are never used again. The receivers may be of several backends, but
     then each wait costs a thread for each backend but one.
@@ -137,7 +137,7 @@ class IpcReceiverSet:
             return []
         this = object()
         try:
-            self._waits[this] = self._removals  # from here on those who leave are kept
+            self._waits[this] = self._removals  # from here on, removed members are kept
             return [self._result(*item) for item in self._sets.select(timeout, limit)]
         finally:
             self._waits.pop(this, None)

@@ -86,7 +86,7 @@ def _refuse_unknown(type: Any) -> None:
             continue
         seen.append(part)
         if isinstance(part, msgspec.inspect.CustomType) and not is_attachable(part.cls):
-            raise TypeError(f"msgspec does not know what a {part.cls!r} is made of")
+            raise TypeError(f"msgspec does not know the parts of {part.cls!r}")
         todo += _parts(part)
 
 

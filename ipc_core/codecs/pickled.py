@@ -45,7 +45,7 @@ _FRAME = (0x80, 0x95)
 
 
 def unpickle(data: Buffer) -> Any:
-    """Return the object of a payload of `pickle_object`. See Coder.decode."""
+    """Return the object in a payload of `PickleCoder.encode`. See Coder.decode."""
     try:
         return loads(data)
     except UnpicklingError:  # no pickle begins with FIRST_BYTE
@@ -79,7 +79,7 @@ class PickleCodec:
 
 
 class PickleCoder:
-    """See spi.Coder."""
+    """The coder of the default codec, for any type; see Coder."""
 
     __slots__ = ("_attach",)
 

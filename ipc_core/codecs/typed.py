@@ -1,7 +1,7 @@
 """The codec `msgspec`: MessagePack, checked against the channel's type. Needs msgspec.
 
 A message becomes an object of the declared type or an error, and decides nothing else: no code of
-the peer's choosing runs, and the class of an endpoint is the declared one, whatever it says.
+the peer's choosing runs, and an endpoint is of the declared class, which the message cannot change.
 """
 
 from __future__ import annotations
@@ -37,19 +37,19 @@ class MsgspecCodec:
     name = "msgspec"
     runs_code = False
 
-    def bind(self, type: Any, register: Attach, claim: Redeem) -> Coder:
+    def bind(self, type: Any, attach: Attach, redeem: Redeem) -> Coder:
         """Return a coder for a type. Raises TypeError for one that msgspec cannot describe."""
         try:
             declared = endpoints(type)
 
             def enc_hook(obj: object) -> Ext:
-                return Ext(_ATTACHED, _write_reference(register(obj, declared)))
+                return Ext(_ATTACHED, _write_reference(attach(obj, declared)))
 
             def dec_hook(declared_type: Any, given: object) -> Any:
                 if not isinstance(given, Ext) or given.code != _ATTACHED:
                     raise ValueError(f"Expected an attachment, got `{given.__class__.__name__}`")
                 try:
-                    return claim(declared_type, _read_reference(given.data))
+                    return redeem(declared_type, _read_reference(given.data))
                 except (DecodeError, msgspec.DecodeError) as error:
                     raise ValueError(str(error)) from error  # msgspec adds the place
 

@@ -1,8 +1,8 @@
 """The entry points of backends and codecs, read on two routes that agree.
 
-Starting a child must be quick, and `importlib.metadata` costs several times as much as Python
-itself. So one backend is looked up by scanning `entry_points.txt` files; everything that lists or
-explains goes through importlib.metadata and pluggy (`ipc_core.cli.installed`).
+A child must start quickly, and importing `importlib.metadata` takes several times as long as
+starting Python. So one backend is looked up by scanning `entry_points.txt` files; lists and
+explanations come from importlib.metadata and pluggy (`ipc_core.cli.installed`).
 """
 
 from __future__ import annotations
@@ -23,7 +23,10 @@ _references: dict[tuple[str, str], str] = {}
 
 
 def entry(name: str, group: str = BACKENDS_GROUP) -> str | None:
-    """Return the object reference, `module` or `module:attribute`, registered under `name`."""
+    """Return the object reference, `module` or `module:attribute`, registered under `name`.
+
+    Returns None if there is none.
+    """
     key = group, name
     reference = _references.get(key) or _find(name, group)
     if reference:
@@ -32,13 +35,14 @@ def entry(name: str, group: str = BACKENDS_GROUP) -> str | None:
 
 
 def _find(name: str, group: str) -> str | None:
-    # Eggs, zip files and import hooks are for importlib.metadata to find.
+    # Only importlib.metadata finds those in eggs and zip files, and behind import hooks.
     return _scan(name, group) or next(
         (point.value for point in points(group) if point.name == name), None
     )
 
 
 def _scan(name: str, group: str) -> str | None:
+    """Look for an entry point in the folders of `sys.path`, without importlib.metadata."""
     for folder in sys.path:
         for text in _entry_point_files(folder or ".", name):
             section = text.partition(f"[{group}]")[2].partition("\n[")[0]
@@ -50,7 +54,7 @@ def _scan(name: str, group: str) -> str | None:
 
 
 def names(group: str = BACKENDS_GROUP) -> list[str]:
-    """Return every registered name."""
+    """Return every registered name of a group, sorted."""
     return sorted({point.name for point in points(group)})
 
 
@@ -80,7 +84,10 @@ def load(name: str) -> Backend:
 
 
 def checked(found: object, name: str) -> Backend:
-    """Return the result of a plugin's hook. Raises NoBackendError if it is not a backend."""
+    """Return the object that a plugin's hook returned.
+
+    Raises NoBackendError if it is not a backend of this SPI, or calls itself by another name.
+    """
     version = getattr(found, "spi_version", None)
     if version != SPI_VERSION:
         raise NoBackendError(f"it speaks SPI version {version}, this ipc-core speaks {SPI_VERSION}")
@@ -92,7 +99,7 @@ def checked(found: object, name: str) -> Backend:
 
 
 def _entry_point_files(folder: str, likely: str) -> Iterator[str]:
-    """Yield the texts of a folder, first those of distributions named with the `likely` word."""
+    """Yield the texts of a folder, first those of distributions with `likely` in their names."""
     try:
         with os.scandir(folder) as entries:
             paths = [e.path for e in entries if e.name.endswith(".dist-info")]
@@ -108,7 +115,7 @@ def _entry_point_files(folder: str, likely: str) -> Iterator[str]:
 
 
 def points(group: str = BACKENDS_GROUP) -> t.Any:
-    """Return every entry point of a group."""
+    """Return every entry point of a group, as importlib.metadata finds them."""
     if sys.version_info >= (3, 12):
         from importlib import metadata
     else:
