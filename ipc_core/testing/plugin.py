@@ -3,7 +3,7 @@ or `--ipc-codec NAME`.
 
 It chooses the backend for each test, skips what the backend does not claim to do, fails a run in
 which a claimed capability was never tested, limits every test in time, and checks that descriptors
-are level before and after.
+are level before and after. A backend or codec that is named and cannot be used fails the run.
 """
 
 from __future__ import annotations
@@ -20,19 +20,17 @@ import pytest
 import ipc_core
 from ipc_core import Router, codecs
 from ipc_core.plugins import choice
-from ipc_core.spi import THREADS, Backend, Capability, Codec, NoBackendError
+from ipc_core.spi import THREADS, Backend, Codec, NoBackendError, NotSupportedError
 from ipc_core.testing.bag import Bag
 from ipc_core.testing.children import Children
 from ipc_core.testing.level import descriptors, warm_up
+from ipc_core.testing.order import leave_out_the_slow, put_in_order
 from ipc_core.testing.states import wait_until
+from ipc_core.testing.summary import Summary, named_backend
 
 pytest.register_assert_rewrite("ipc_core.testing.suite", "ipc_core.testing.codec_suite")
 
 SECONDS_PER_TEST = 60
-
-# Capability -> tests that need it and ran; only filled where the whole suite was collected.
-_ran: dict[Capability, int] = {}
-_skipped: dict[Capability, list[str]] = {}
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -41,13 +39,23 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--ipc-backend", metavar="NAME", help="the backend to prove (default: the chosen one)"
     )
     group.addoption("--ipc-codec", metavar="NAME", help="the codec to prove (default: pickle)")
+    group.addoption(
+        "--ipc-quick", action="store_true", help="only the transport's own tests, without slow ones"
+    )
 
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "requires(capability): needs this of the backend")
     config.addinivalue_line("markers", "threads: needs threads, which WebAssembly lacks")
-    _ran.clear()
-    _skipped.clear()
+    config.addinivalue_line("markers", "ipc_slow: left out by --ipc-quick")
+    try:
+        if name := config.getoption("--ipc-backend"):
+            choice.backend(name)
+        if name := config.getoption("--ipc-codec"):
+            codecs.find(name)
+    except (NoBackendError, NotSupportedError) as error:
+        raise pytest.UsageError(str(error)) from error
+    config.pluginmanager.register(Summary(), "ipc-core summary")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -60,21 +68,22 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             item.add_marker(pytest.mark.timeout(seconds))
         if item.get_closest_marker("threads") and not THREADS:
             item.add_marker(pytest.mark.skip(reason="this platform has no threads"))
+    put_in_order(items)
+    if config.getoption("--ipc-quick"):
+        leave_out_the_slow(config, items)
 
 
 @pytest.fixture
 def backend(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[Backend]:
     """The backend under test; also what channels of the test, its threads and children use."""
-    name = getattr(request.cls, "backend", None) or request.config.getoption("--ipc-backend")
     try:
-        found = choice.backend(name)
+        found = choice.backend(named_backend(request.node))
     except NoBackendError as error:
-        pytest.skip(str(error))
+        pytest.fail(str(error), pytrace=False)
     for marker in request.node.iter_markers("requires"):
         for capability in marker.args:
             if capability not in found.capabilities:
                 pytest.skip(f"{found.name} does not claim {capability.name}")
-            _ran[capability] = _ran.get(capability, 0) + 1
     monkeypatch.setenv(choice.ENVIRONMENT_VARIABLE, found.name)
     ipc_core.set_default_backend(found.name)
     yield found
@@ -151,33 +160,3 @@ def reports(monkeypatch: pytest.MonkeyPatch) -> list[BaseException]:
 
     monkeypatch.setattr(threading, "excepthook", hook)
     return reports
-
-
-def pytest_sessionfinish(session: pytest.Session) -> None:
-    """A capability that is claimed, but of which every test was skipped, is a failure."""
-    name = session.config.getoption("--ipc-backend", default=None)
-    if not name or session.config.option.collectonly or session.testsfailed or not _whole(session):
-        return
-    try:
-        claimed: Any = choice.backend(name).capabilities
-    except NoBackendError:
-        return
-    untested = [
-        c.name for c in Capability if c in claimed and c in _wanted(session) and not _ran.get(c)
-    ]
-    if untested:
-        print(f"\n{name} claims {', '.join(map(str, untested))}, but no test of it ran")
-        session.exitstatus = pytest.ExitCode.TESTS_FAILED
-
-
-def _wanted(session: pytest.Session) -> set[Capability]:
-    return {
-        capability
-        for item in session.items
-        for marker in item.iter_markers("requires")
-        for capability in marker.args
-    }
-
-
-def _whole(session: pytest.Session) -> bool:
-    return not (session.config.option.keyword or session.config.option.markexpr)
