@@ -45,10 +45,10 @@ def whole() -> Turns:
     backend = choice.backend()
 
     def there(obj: object) -> Any:
-        return message.encode(DEFAULT, obj)
+        return message.encode_message(DEFAULT, obj)
 
     def back(encoded: tuple[Any, Sequence[Any]]) -> Any:
-        return message.decode(DEFAULT, backend, encoded[0], ())
+        return message.decode_message(DEFAULT, backend, encoded[0], ())
 
     return there, back
 

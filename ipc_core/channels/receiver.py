@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 import ipc_core._typing as t
 from ipc_core.messages.attachable import Attachable
 from ipc_core.messages.format import BytesEnd, ObjectEnd, format_for
-from ipc_core.messages.message import close_all, copied, decode, too_large
+from ipc_core.messages.message import close_all, copied, decode_message, too_large
 from ipc_core.spi import Attachment, Backend, Kind, Payload
 from ipc_core.spi.deadlines import check_timeout
 from ipc_core.spi.errors import (
@@ -129,7 +129,7 @@ class IpcReceiver(_ReceiverEnd[T_co], ObjectEnd):
     __slots__ = ("_format",)
 
     def _unpack(self, payload: Payload, attachments: Sequence[Attachment]) -> t.Any:
-        return decode(self._format, self._backend, payload, attachments)
+        return decode_message(self._format, self._backend, payload, attachments)
 
     def to_opaque(self) -> OpaqueIpcReceiver:
         """Return this receiver without its type, which is kept for `to`; this object is moved."""
@@ -162,7 +162,7 @@ class OpaqueIpcReceiver(ObjectEnd, _Movable):
     __slots__ = ("_format",)
 
     def _unpack(self, payload: Payload, attachments: Sequence[Attachment]) -> t.Any:
-        return decode(self._format, self._backend, payload, attachments)
+        return decode_message(self._format, self._backend, payload, attachments)
 
     def to(self, type: type[T] | None = None) -> IpcReceiver[T]:
         """Make it a receiver of objects again, with the codec that it came with; this object is

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ipc_core._typing as t
 from ipc_core.messages.attachable import Attachable
 from ipc_core.messages.format import BytesEnd, ObjectEnd, checked_limit, format_for
-from ipc_core.messages.message import encode, too_large
+from ipc_core.messages.message import encode_message, too_large
 from ipc_core.plugins import choice
 from ipc_core.spi import Buffer, Kind
 from ipc_core.spi.deadlines import check_timeout
@@ -85,7 +85,7 @@ class IpcSender(ObjectEnd, _SenderEnd, t.Generic[T_contra]):
         BrokenChannelError when no receiver is left, ForeignHandleError for an attachment of
         another backend, IpcIOError when the system holds no more.
         """
-        data, embedded = encode(self._format, obj)
+        data, embedded = encode_message(self._format, obj)
         if not embedded:
             self._handle.send(data)
             return

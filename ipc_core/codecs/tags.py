@@ -54,7 +54,7 @@ def tagged(name: str, coder: Coder) -> tuple[Encode, Decode]:
 
 def disagreement(data: Buffer, mine: str) -> str:
     """Describe a message that was not written by the receiver's codec, `mine`, for an error."""
-    theirs = writer(data)
+    theirs = codec_name(data)
     if theirs is None:
         wrote = "the default codec, or none," if data else "none"
     else:
@@ -62,7 +62,7 @@ def disagreement(data: Buffer, mine: str) -> str:
     return f"{wrote} wrote this message of {len(data)} bytes, but its receiver uses {mine!r}"
 
 
-def writer(data: Buffer) -> str | None:
+def codec_name(data: Buffer) -> str | None:
     """Return the name of the codec that wrote a message; None if the message has no tag."""
     start = bytes(memoryview(data)[: _LONGEST_NAME + 2])
     name, end, _ = start[1:].partition(_END)

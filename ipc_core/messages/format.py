@@ -21,21 +21,21 @@ from ipc_core.spi.handles import Buffers
 class Format:
     """A codec bound to a type. `max_message` is the largest payload in bytes, or None.
 
-    `encode` and `decode` are those of its coder, with the codec's name in front if it is not the
-    default codec.
+    `to_payload` and `from_payload` are its coder's `encode` and `decode`, with the codec's name in
+    front unless it is the default codec.
     """
 
-    __slots__ = ("codec", "decode", "encode", "max_message", "type")
+    __slots__ = ("codec", "from_payload", "max_message", "to_payload", "type")
 
     def __init__(self, codec: Codec, type: t.Any) -> None:
         self.codec = codec
         self.type = type
         self.max_message: int | None = None
         coder = codec.bind(type, _Attach(self), self._redeem)
-        self.encode: tags.Encode = coder.encode
-        self.decode: tags.Decode = coder.decode
+        self.to_payload: tags.Encode = coder.encode
+        self.from_payload: tags.Decode = coder.decode
         if codec is not codecs.default_codec:
-            self.encode, self.decode = tags.tagged(codec.name, coder)
+            self.to_payload, self.from_payload = tags.tagged(codec.name, coder)
 
     def limited(self, max_message: int | None) -> Format:
         """Return the same with this limit. Cheap: a peer chooses the limits of ends it sends."""
@@ -43,13 +43,13 @@ class Format:
             return self
         made = Format.__new__(Format)
         made.codec, made.type, made.max_message = self.codec, self.type, max_message
-        made.encode, made.decode = self.encode, self.decode
+        made.to_payload, made.from_payload = self.to_payload, self.from_payload
         return made
 
     def misread(self, payload: Payload, error: Exception) -> str:
         """Return why a message did not decode; that another codec wrote it, where that shows."""
         mine = self.codec.name
-        if isinstance(payload, Buffers) and tags.writer(payload) not in (None, mine):
+        if isinstance(payload, Buffers) and tags.codec_name(payload) not in (None, mine):
             return tags.disagreement(payload, mine)
         return f"cannot decode a message of {len(payload)} bytes: {error}"
 

@@ -20,7 +20,7 @@ from ipc_core.spi import (
 from ipc_core.spi.handles import Buffers
 
 
-def encode(format: Format, obj: object) -> tuple[Buffer | Sequence[Buffer], Embedded]:
+def encode_message(format: Format, obj: object) -> tuple[Buffer | Sequence[Buffer], Embedded]:
     """Return the payload, and the endpoints and regions that it refers to.
 
     Raises EncodeError, with the cause, for an object that the codec cannot carry, or that is too
@@ -30,7 +30,7 @@ def encode(format: Format, obj: object) -> tuple[Buffer | Sequence[Buffer], Embe
     outer = calls.encoding
     try:
         calls.encoding = ()
-        data = format.encode(obj)
+        data = format.to_payload(obj)
         embedded = calls.encoding
     except (IpcError, MemoryError):
         raise  # of an endpoint that is closed or moved, or of a send inside
@@ -45,7 +45,7 @@ def encode(format: Format, obj: object) -> tuple[Buffer | Sequence[Buffer], Embe
     return data, embedded
 
 
-def decode(
+def decode_message(
     format: Format, backend: Backend, payload: Payload, attachments: Sequence[Attachment]
 ) -> t.Any:
     """Rebuild the object and its endpoints. Unused attachments are closed.
@@ -56,8 +56,8 @@ def decode(
         return _decode_with(format, backend, payload, attachments)
     try:
         if type(payload) is bytes and format.max_message is None:
-            return format.decode(payload)
-        return format.decode(_readable(format, payload))
+            return format.from_payload(payload)
+        return format.from_payload(_readable(format, payload))
     except (DecodeError, IpcIOError, MemoryError):
         raise
     except Exception as error:
@@ -76,7 +76,7 @@ def _decode_with(
         calls.decoding = inbox
         if type(payload) is not bytes or format.max_message is not None:
             payload = _readable(format, payload)
-        obj = format.decode(payload)
+        obj = format.from_payload(payload)
         decoded = True
         return obj
     except (DecodeError, IpcIOError, MemoryError):

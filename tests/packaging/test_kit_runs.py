@@ -100,7 +100,8 @@ def test_a_claim_that_no_test_of_a_whole_run_tried_fails_it(mine: Path) -> None:
     (mine / "test_it.py").write_text(
         MINE.replace(
             "    def test_of_an_absent_package(self, bag):\n",
-            "    @requires(Capability.FREES_RINGS)\n    def test_of_an_absent_package(self, bag):\n",
+            "    @requires(Capability.FREES_RINGS)\n"
+            "    def test_of_an_absent_package(self, bag):\n",
         )
     )
     only = "test_it.py::TestMine"

@@ -27,7 +27,7 @@ from fuzz_input import Arsenal, Attack, Choices
 from hostile_peer import LAST, MEMORY_ROOM, Peer, use
 
 from ipc_core.messages.format import DEFAULT
-from ipc_core.messages.message import copied, decode
+from ipc_core.messages.message import copied, decode_message
 from ipc_core.plugins import choice
 from ipc_core.spi import DecodeError, IpcIOError
 from ipc_core.testing.level import descriptors
@@ -76,7 +76,7 @@ class Target:
             if data == LAST:
                 return None
             if decoding:
-                decode(DEFAULT, self._backend, data, attachments)
+                decode_message(DEFAULT, self._backend, data, attachments)
                 return "decoded"
             copied(data)
         except (DecodeError, IpcIOError) as error:

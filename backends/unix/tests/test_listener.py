@@ -33,7 +33,7 @@ from ipc_core import (
     IpcReceiver,
 )
 from ipc_core.messages.format import DEFAULT
-from ipc_core.messages.message import decode
+from ipc_core.messages.message import decode_message
 from ipc_core.plugins import choice
 from ipc_core.testing.level import descriptors
 from ipc_core.testing.timing import Soon
@@ -144,7 +144,7 @@ def test_a_client_of_another_user_is_refused_unread(
         assert not (public / "exploded").exists()
         return
     receiver, data, attachments = server.accept(20)
-    decode(DEFAULT, choice.backend("unix"), data, attachments)
+    decode_message(DEFAULT, choice.backend("unix"), data, attachments)
     receiver.close()
     assert ended(child) == 0
     assert (public / "exploded").exists()
