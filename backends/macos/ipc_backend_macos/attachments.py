@@ -69,7 +69,6 @@ class Loan:
         self._handles: list[Lendable] = []
         for handle in attachments:
             if not isinstance(handle, Lendable):
-                handle.kind  # noqa: B018  what the core puts in place of a closed handle raises
                 raise ForeignHandleError(
                     f"the macos backend cannot carry a {type(handle).__name__}"
                 )

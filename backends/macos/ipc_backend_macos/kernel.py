@@ -31,7 +31,7 @@ _LONGEST_WAIT = 0x7FFFFFFF
 
 
 class ExperimentalWarning(UserWarning):
-    """This backend was never run on a Mac."""
+    """The warning that this backend was never run on a Mac."""
 
 
 def use(bindings: Any) -> None:
@@ -46,7 +46,7 @@ def in_use() -> bool:
 
 
 def system() -> Any:
-    """The bindings: those of libSystem, loaded on first use, unless `use` has set others.
+    """Return the bindings: those of libSystem, loaded on first use, unless `use` has set others.
 
     Raises IpcIOError where there is no libSystem.
     """
@@ -66,7 +66,7 @@ def system() -> Any:
 
 
 def failed(call: str, code: int) -> IpcIOError:
-    """The exception for a call that returned this code."""
+    """Return the exception for a call that returned this code."""
     return IpcIOError(_ERRNOS.get(code, errno.EIO), f"{call} failed with {code:#x}")
 
 

@@ -73,7 +73,6 @@ class MacosReceiverSet:
 
     def add(self, receiver: OsIpcReceiver, id: int) -> None:
         """See OsIpcReceiverSet.add. The receiver's handle is closed; `remove` makes a new one."""
-        receiver.kind  # noqa: B018  what the core puts in place of a closed handle raises
         if not isinstance(receiver, MacosReceiver):
             raise ForeignHandleError(f"a macos set cannot hold a {type(receiver).__name__}")
         with locking.LOCK:

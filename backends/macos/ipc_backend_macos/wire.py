@@ -93,12 +93,12 @@ class Frame(NamedTuple):
 
 
 def port_descriptor(name: int, disposition: int) -> bytes:
-    """The descriptor of one right."""
+    """Return the descriptor of one right."""
     return PORT.pack(name, 0, 0, disposition, MACH_MSG_PORT_DESCRIPTOR)
 
 
 def region_descriptor(address: int, size: int) -> bytes:
-    """The descriptor of memory that the kernel moves out of this task."""
+    """Return the descriptor of memory that the kernel moves out of this task."""
     return OOL.pack(address, 1, MACH_MSG_VIRTUAL_COPY, 0, MACH_MSG_OOL_DESCRIPTOR, size)
 
 
@@ -132,14 +132,14 @@ def compose(
 
 
 def hello(service: int, reply: int, name: bytes) -> bytes:
-    """A client's request to the process that serves `name`; the answer goes to `reply`."""
+    """Build a client's request to the process that serves `name`; the answer goes to `reply`."""
     bits = MACH_MSG_TYPE_COPY_SEND | MACH_MSG_TYPE_MAKE_SEND_ONCE << MACH_MSGH_BITS_LOCAL_SHIFT
     text = OURS.pack(MAGIC, VERSION, 0, 0, len(name)) + name + bytes(-len(name) % 4)
     return HEADER.pack(bits, HEADER.size + len(text), service, reply, 0, HELLO_ID) + text
 
 
 def welcome(reply: int, sender: int) -> bytes:
-    """The answer that moves a send right to the one client."""
+    """Build the answer that moves a send right to the first client."""
     bits = MACH_MSG_TYPE_MOVE_SEND_ONCE | MACH_MSGH_BITS_COMPLEX
     size = HEADER.size + BODY.size + PORT.size
     header = HEADER.pack(bits, size, reply, 0, 0, WELCOME_ID)
@@ -147,12 +147,12 @@ def welcome(reply: int, sender: int) -> bytes:
 
 
 def refusal(reply: int) -> bytes:
-    """The answer to any other client."""
+    """Build the answer to any other client."""
     return HEADER.pack(MACH_MSG_TYPE_MOVE_SEND_ONCE, HEADER.size, reply, 0, 0, REFUSAL_ID)
 
 
 def nudge(receiver: int) -> bytes:
-    """A note that wakes a thread of this process which receives on the port.
+    """Build a note that wakes a thread of this process which receives on the port.
 
     Notes go to a send-once right: no queue limit holds them up, and no peer can forge them, because
     only the holder of the receive right can make one.
@@ -161,14 +161,14 @@ def nudge(receiver: int) -> bytes:
 
 
 def reminder(receiver: int, name: int) -> bytes:
-    """A note to a port of this process about another port, by its name."""
+    """Build a note to a port of this process about another port, by its name."""
     size = HEADER.size + BODY.size
     header = HEADER.pack(MACH_MSG_TYPE_MAKE_SEND_ONCE, size, receiver, 0, 0, REMINDER_ID)
     return header + BODY.pack(name)
 
 
 def greeted_name(message: memoryview) -> bytes:
-    """The server's name that a client's request states; empty if it states none."""
+    """Return the server's name in a client's request; empty if there is none."""
     offset = HEADER.size + OURS.size
     if len(message) < offset:
         return b""
@@ -177,7 +177,7 @@ def greeted_name(message: memoryview) -> bytes:
 
 
 def is_note(bits: int) -> bool:
-    """Whether a received message came over a send-once right: from the kernel or this process."""
+    """Tell whether a message came over a send-once right, so from the kernel or this process."""
     return bits >> MACH_MSGH_BITS_LOCAL_SHIFT & 0x1F == MACH_MSG_TYPE_MOVE_SEND_ONCE
 
 

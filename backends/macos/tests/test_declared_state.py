@@ -1,9 +1,9 @@
-"""What people are told before they rely on it, and what a wait does with its time. Nothing here
-runs on macOS."""
+"""The declared state of the backend, and the time of a wait. Nothing here runs on macOS."""
 
 from __future__ import annotations
 
 import os
+import re
 import struct
 import subprocess
 import sys
@@ -29,9 +29,8 @@ def test_capabilities_are_those_of_the_readme() -> None:
     from pathlib import Path
 
     text = (Path(__file__).parent.parent / "README.md").read_text()
-    line = next(line for line in text.splitlines() if line.startswith("Capabilities:"))
     claimed = [c.name for c in type(MacosBackend.capabilities) if c in MacosBackend.capabilities]
-    assert line == f"Capabilities: {', '.join(f'`{name}`' for name in claimed)}."
+    assert re.findall(r"^\| `(\w+)` \|", text, re.MULTILINE) == claimed
 
 
 class Script:
@@ -81,7 +80,7 @@ def test_a_large_message_does_not_renew_the_timeout(monkeypatch: pytest.MonkeyPa
 
 @pytest.mark.parametrize("code", [mach.MACH_RCV_INTERRUPTED, mach.MACH_RCV_TIMED_OUT])
 def test_an_interruption_returns_to_python(monkeypatch: pytest.MonkeyPatch, code: int) -> None:
-    """So that its signal handlers run; who waits goes on until the same deadline."""
+    """Signal handlers run then; a caller goes on waiting until the same deadline."""
     script = scripted(monkeypatch, (code, 0.25), (code, 0.25))
     for _ in range(2):
         assert buffers.next_message(0x103, 101.0) is None

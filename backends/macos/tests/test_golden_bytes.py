@@ -1,4 +1,4 @@
-"""The bytes of messages, which processes of any version must agree on. Nothing here runs on
+"""The bytes of messages, on which processes of any version must agree. Nothing here runs on
 macOS."""
 
 from __future__ import annotations

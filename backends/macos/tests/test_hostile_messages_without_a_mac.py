@@ -1,6 +1,6 @@
-"""Whatever a peer puts into a message, each right and region in it is given back exactly once.
+"""Malformed messages: each right and region in one is given back exactly once.
 
-The bindings here are a ledger, not a kernel; descriptors are well-formed, as the kernel sees to.
+The bindings here are a ledger, not a kernel. Descriptors are well-formed: the kernel checks them.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ UNMAPPABLE = 0xBAD000
 
 
 class Ledger:
-    """Stands for libSystem; notes what is given back."""
+    """Bindings in place of libSystem that count the rights and regions given back."""
 
     def __init__(self) -> None:
         self.given_back: Counter[Any] = Counter()
@@ -72,7 +72,7 @@ def no_thread() -> Iterator[None]:
 
 
 class Forged:
-    """A message as it is received, and what is in it."""
+    """A message as it is received, and the rights and regions in it."""
 
     def __init__(self) -> None:
         self.expected: Counter[Any] = Counter()
@@ -131,7 +131,8 @@ class Forged:
 
 
 def claimed(message: bytes, forged: Forged) -> tuple[bytes, list[Kind]] | None:
-    """What the backend makes of a message; None for DecodeError. Everything is given back."""
+    """Claim a message: return its payload and the kinds of its attachments, None for DecodeError.
+    Everything in it has been given back then."""
     ledger = Ledger()
     kernel.use(ledger)
     size = len(message)
@@ -285,7 +286,7 @@ def test_ids_of_others(id: int) -> None:
 
 @pytest.mark.parametrize("length", range(0, 200, 4))
 def test_cut_short(length: int) -> None:
-    """The descriptors are whole, as the kernel sees to, and nothing else need be."""
+    """The descriptors are whole, which the kernel ensures, and nothing else need be."""
     forged = Forged()
     forged.right(17)
     forged.right(16)
@@ -300,17 +301,17 @@ def test_anything(data: st.DataObject) -> None:
     """Any descriptors, any bytes after them: a message or DecodeError, and nothing leaks."""
     forged = Forged()
     choice = st.sampled_from(["send", "receive", "once", "region", "array", "guarded", "dead"])
-    for what in data.draw(st.lists(choice, max_size=5)):
-        if what == "region":
+    for part in data.draw(st.lists(choice, max_size=5)):
+        if part == "region":
             forged.region(data.draw(st.integers(0, 100)))
-        elif what == "array":
+        elif part == "array":
             forged.array(data.draw(st.integers(0, 3)), 17)
-        elif what == "guarded":
+        elif part == "guarded":
             forged.guarded()
-        elif what == "dead":
+        elif part == "dead":
             forged.right(17, mach.MACH_PORT_DEAD)
         else:
-            forged.right({"send": 17, "receive": 16, "once": 18}[what])
+            forged.right({"send": 17, "receive": 16, "once": 18}[part])
     if data.draw(st.booleans()):
         forged.reply(data.draw(st.sampled_from([17, 18])))
     records = data.draw(

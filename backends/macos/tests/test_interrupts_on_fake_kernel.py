@@ -58,8 +58,8 @@ def bag(macos: None) -> Iterator[Bag]:
 
 
 def unlocked(interrupt: Callable[[], bool]) -> bool:
-    """A trace function, unlike a signal, can raise between a `with` block and the release of its
-    lock."""
+    """Release LOCK after an interrupt: a trace function, unlike a signal, can raise between a
+    `with` block and the release of its lock."""
     came = interrupt()
     lock: Any = locking.LOCK
     while lock._is_owned():

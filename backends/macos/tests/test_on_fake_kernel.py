@@ -1,4 +1,4 @@
-"""What is special about this backend, on the fake kernel; and that the fake is strict.
+"""The behaviour of this backend alone, on the fake kernel, and the strictness of the fake.
 
 The conformance kit runs on it too: see `macos` in tox.ini. None of this is a run on a Mac.
 """
@@ -80,7 +80,7 @@ def children(backend: Backend) -> Iterator[Children]:
 
 
 def meet(bag: Bag, backend: Backend, children: Children, function: Any, *args: str) -> Any:
-    """Start a program; return it, the sender to it, and the receiver of what it sends."""
+    """Start a program; return it, the sender to it, and the receiver of its messages."""
     server = bag.keep(backend.one_shot_server())
     name = choice.server_name(backend, "once", server.name)
     child = children.start(function, name, *args)
@@ -215,7 +215,7 @@ class TestFullQueues:
         assert lingering.held_messages() == 100
         child.kill()
         assert to_child.wait_closed(30)
-        wait_until(lambda: not lingering.held_messages(), "what was held is given up")
+        wait_until(lambda: not lingering.held_messages(), "the held messages are given up")
 
     def test_a_process_that_ends_lingers_while_it_is_read(
         self, bag: Bag, backend: Backend, children: Children
@@ -232,7 +232,7 @@ class TestFullQueues:
     def test_a_process_that_ends_unread_does_not_wait_for_ever(
         self, bag: Bag, backend: Backend, children: Children
     ) -> None:
-        """What the kernel had taken in survives; the rest is lost, as the README says."""
+        """The messages that the kernel has survive; the rest is lost, as the README says."""
         child, to_child, _ = meet(bag, backend, children, program("fill_and_exit"), "2000")
         tx, rx = bag.os_channel(backend)
         to_child.send(b"", [tx])
@@ -302,8 +302,7 @@ class TestGates:
 
 
 def test_a_program_may_end_as_it_is(backend: Backend) -> None:
-    """Open ends, unread and held messages, a router and a thread that waits: all goes without a
-    word."""
+    """Open ends, unread and held messages, a router, a thread that waits: none causes output."""
     text = (
         "import threading, ipc_core as ipc\n"
         "ipc.set_default_backend('macos')\n"
@@ -327,12 +326,12 @@ def test_a_program_may_end_as_it_is(backend: Backend) -> None:
 
 
 @pytest.mark.parametrize(
-    "what",
+    "forgery",
     ["send rights", "receive right", "array", "memory", "reply port", "false notification"],
 )
-def test_forged_messages(bag: Bag, backend: Backend, children: Children, what: str) -> None:
-    """A message that is none is one DecodeError; all that it carried is given back."""
-    child, to_child, from_child = meet(bag, backend, children, program("forge"), what)
+def test_forged_messages(bag: Bag, backend: Backend, children: Children, forgery: str) -> None:
+    """A malformed message is one DecodeError; all that it carried is given back."""
+    child, to_child, from_child = meet(bag, backend, children, program("forge"), forgery)
     with pytest.raises(DecodeError):
         from_child.recv(30)
     assert from_child.recv(30)[0] == b"proper"
@@ -355,7 +354,7 @@ def test_another_users_greeting_is_refused(
     receiver, data, _ = server.accept(30)
     assert data == b"the same user"
     client.close()
-    with pytest.raises(Disconnected):  # an accepted receiver is told too
+    with pytest.raises(Disconnected):  # an accepted receiver learns the end too
         bag.keep(receiver).recv(30)
 
 

@@ -1,4 +1,4 @@
-"""Members that leave a set while a thread that selects has something of theirs in hand."""
+"""Members that leave a set while a thread that selects has a message of theirs in hand."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def bag() -> Iterator[Bag]:
 
 @pytest.fixture
 def between(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[], object]], None]:
-    """Have something done once, when `select` has received and not yet looked at it."""
+    """Have an action done once, between a receive in `select` and the look at the message."""
     real = buffers.next_message
 
     def arrange(action: Callable[[], object]) -> None:

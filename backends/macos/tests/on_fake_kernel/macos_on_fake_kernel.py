@@ -78,7 +78,7 @@ def _built() -> Path:
 
 
 def _start_broker() -> str:
-    """Start it. It ends, and removes its socket, when this process does."""
+    """Start the broker. It ends, and removes its socket, when this process ends."""
     path = f"{tempfile.mkdtemp(prefix='fake-mach-')}/broker"
     ours, _kept_open = os.pipe()
     broker = subprocess.Popen(
@@ -89,12 +89,13 @@ def _start_broker() -> str:
     assert broker.stdout is not None
     with broker.stdout as said:
         assert said.readline() == b"ready\n"
-    broker.returncode = 0  # nobody waits for it
+    broker.returncode = 0  # no thread waits for it
     return path
 
 
 def report() -> dict[str, Any]:
-    """What this process has in the fake kernel, and the violations of all processes so far."""
+    """Return the names and regions of this process in the fake kernel, and the violations of all
+    processes since the last report."""
     return _ask(REPORT, _library.fake_task()) | {"regions": _library.fake_regions()}
 
 
@@ -111,8 +112,9 @@ def _ask(op: int, argument: int, payload: bytes = b"") -> dict[str, Any]:
 
 
 def unaccounted(wanted: str = "", patience: float = 2) -> str:
-    """What this process has in the fake kernel that no object of the backend answers for, or that
-    one answers for in vain; `wanted`, empty when both agree, may take a moment to be reached."""
+    """Describe how the rights and regions of this process in the fake kernel differ from those that
+    the backend's objects own; empty if they agree. Wait for the description `wanted` for at most
+    `patience` seconds."""
     deadline = time.monotonic() + patience
     while True:
         with locking.LOCK:
@@ -135,7 +137,7 @@ def unaccounted(wanted: str = "", patience: float = 2) -> str:
 
 
 def _owned() -> dict[int, tuple[bool, bool, int, int]]:
-    """Receive right, set, send rights and send-once rights by name, as our objects have them."""
+    """The receive right, set, send rights and send-once rights of each name, by our objects."""
     parts: Any = concurrency._parts
     receives, sets, sends = {notifications._port.name}, set(), Counter[int]()
     for thing in list(parts):  # all that has to be mended after a fork
@@ -165,7 +167,7 @@ def _mapped() -> int:
 
 
 def _check_exit() -> None:
-    """A child that ends normally has lost track of nothing."""
+    """Report a violation if a child that ends normally has lost track of a right."""
     gc.collect()
     if not lingering.held_messages() and (problems := unaccounted()):
         _ask(VIOLATION, 1, f"at exit of {sys.argv[1:]}: {problems}".encode())

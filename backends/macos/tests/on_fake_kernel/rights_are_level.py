@@ -1,5 +1,5 @@
-"""A pytest plugin: every test leaves as many rights and regions as it found, and did nothing that
-a strict kernel would call an error."""
+"""A pytest plugin: every test leaves as many rights and regions as it found, and makes no call that
+a strict kernel would refuse."""
 
 from __future__ import annotations
 
