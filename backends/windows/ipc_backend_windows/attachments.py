@@ -56,7 +56,6 @@ class Loan:
         try:
             for handle in self._attachments:
                 if not isinstance(handle, Lendable):
-                    handle.kind  # noqa: B018  what the core puts for a closed handle raises
                     raise ForeignHandleError(
                         f"the windows backend cannot carry a {type(handle).__name__}"
                     )

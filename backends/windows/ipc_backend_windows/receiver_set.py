@@ -58,7 +58,6 @@ class WindowsReceiverSet(Closing):
 
     def add(self, receiver: OsIpcReceiver, id: int) -> None:
         """See OsIpcReceiverSet.add. The member is the same object."""
-        receiver.kind  # noqa: B018  what the core puts in place of a closed handle raises
         if not isinstance(receiver, WindowsReceiver):
             name = type(receiver).__name__
             raise ForeignHandleError(f"the windows backend cannot select a {name}")
