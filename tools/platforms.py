@@ -66,7 +66,7 @@ def load(folder: Path) -> list[Row]:
     names = [*ROWS, *sorted(path.stem for path in folder.glob("hosted-*.json"))]
     rows = [Row(**json.loads((folder / f"{name}.json").read_text("utf-8"))) for name in names]
     if len({row.kit for row in rows}) > 1:
-        raise SystemExit("the reports are of different kits: run make test-all again")
+        raise SystemExit("reports of different versions of the kit: run make test-all again")
     return rows
 
 

@@ -48,10 +48,10 @@ class UnixReceiver(Closing, Lendable):
 
     def __init__(self, incoming: Incoming) -> None:
         """Take over the queue and its descriptors."""
-        super().__init__()
         self.socket = incoming.sock
         self._incoming = incoming
         self._lent = False
+        super().__init__()  # last: from then on the destructor closes it
 
     def recv(self, timeout: float | None) -> tuple[Payload, Sequence[Attachment]]:
         """See OsIpcReceiver.recv.
