@@ -224,13 +224,31 @@ def test_every_public_name_is_explained() -> None:
     assert sorted(set(ipc_core.__all__) - words) == []
 
 
-def test_the_tree_of_the_repo_exists() -> None:
+def drawn() -> set[str]:
+    """Every path of the tree in docs/design.md; a line may name several."""
     tree = next(block for block in blocks(DOCS / "design.md") if block.language == "text")
+    found: set[str] = set()
     folders: list[str] = []
     for line in tree.code:
-        indent, name = re.match(r"(\s*)(\S+)", line).groups()  # type: ignore[union-attr]
-        folders[len(indent) // 2 :] = [name]
-        assert (ROOT / "".join(folders)).exists(), "".join(folders)
+        indent, names = re.match(r"(\s*)(\S+(?: \S+)*)", line).groups()  # type: ignore[union-attr]
+        del folders[len(indent) // 2 :]
+        found |= {"".join([*folders, name]).rstrip("/") for name in names.split()}
+        folders.append(names)
+    return found
+
+
+def test_the_tree_of_the_repo_is_the_repo() -> None:
+    assert sorted(path for path in drawn() if not (ROOT / path).exists()) == []
+    core = ROOT / "ipc_core"
+    kept = {path for path in core.rglob("*.py") if not {"testing", "demo"} & {*path.parts}}
+    kept -= {*core.glob("*/__init__.py")}
+    listed = subprocess.run(
+        ["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True, timeout=60
+    ).stdout.split("\n")
+    tops = {path.split("/")[0] for path in listed if "/" in path and path[0] != "."}
+    tests = {f"tests/{path.split('/')[1]}" for path in listed if path.startswith("tests/")}
+    wanted = {str(path.relative_to(ROOT)) for path in kept} | tops | tests
+    assert sorted(wanted - drawn()) == []
 
 
 def anchors(text: str) -> set[str]:

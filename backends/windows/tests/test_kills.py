@@ -1,4 +1,4 @@
-"""A sender that dies with the lock of a channel in its hands."""
+"""Processes that end while they hold the lock of a channel, its queue, or its receiver."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import os
 from typing import Any
 
 import pytest
-from ipc_backend_windows import appending, handles, win32
+from ipc_backend_windows import kernel_handles, queue_writer, win32
 
 from ipc_core import BrokenChannelError, Disconnected, Empty, IpcSender
 from ipc_core.testing import programs
@@ -16,12 +16,12 @@ from ipc_core.testing.waiting import BOUND
 
 
 def die_in_the_middle(name: str, copies: str) -> None:
-    """Begin to send two senders, and end as soon as so many handles were handed over."""
+    """Begin to send two senders, and exit when `copies` kernel handles are in the home's table."""
     with Bag() as bag:
         _, from_parent = programs._meet(bag, name)
         tx, one, two = from_parent.recv()
         left = int(copies)
-        real = handles.copy
+        real = kernel_handles.copy
 
         def copy(*arguments: Any) -> Any:
             nonlocal left
@@ -30,13 +30,13 @@ def die_in_the_middle(name: str, copies: str) -> None:
             left -= 1
             return real(*arguments)
 
-        vars(appending)["copy"] = copy
+        vars(queue_writer)["copy"] = copy
         tx.send([one, two])
 
 
 @pytest.mark.parametrize("copies", [0, 1])
 def test_killed_between_two_handles(bag: Bag, children: Children, copies: int) -> None:
-    """B82: the next process that uses the channel closes what was handed over; nothing is wedged,
+    """B82: the next process that uses the channel closes the copied handles; nothing is wedged,
     the half message is never seen, and the senders in it do not count."""
     server, name = bag.server()
     child = children.start(die_in_the_middle, name, str(copies))
@@ -59,7 +59,7 @@ def test_killed_between_two_handles(bag: Bag, children: Children, copies: int) -
 
 
 def give_away_and_leave(name: str) -> None:
-    """Send on a receiver with a queue that has a sender in it, and end."""
+    """Send a receiver whose queue has a sender, a receiver and a large payload in it, and exit."""
     with Bag() as bag:
         to_parent, _ = programs._meet(bag, name)
         tx, rx = bag.channel()
@@ -72,7 +72,7 @@ def give_away_and_leave(name: str) -> None:
 
 
 def test_moved_queue_needs_its_old_home_no_more(bag: Bag, children: Children) -> None:
-    """B95: all that is in a queue moves with its receiver, so that the process that had it may
+    """B95: everything in a queue moves with its receiver, so that the process that had it may
     end before anything is received."""
     server, name = bag.server()
     child = children.start(give_away_and_leave, name)
@@ -115,7 +115,7 @@ def test_nothing_is_inherited(bag: Bag) -> None:
 
 
 def receive_and_wait(name: str) -> None:
-    """Receive a receiver, say so, and wait with it until killed."""
+    """Receive a receiver, confirm it, and hold it until killed."""
     with Bag() as bag:
         to_parent, from_parent = programs._meet(bag, name)
         bag.keep(from_parent.recv())
