@@ -53,7 +53,7 @@ def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def odd_tree(tree: Path) -> Iterator[Path]:
-    """The tree with what must not be hashed; one file of it is skipped, two unless root."""
+    """The tree with files that must not be hashed; one of them is skipped, two unless root."""
     odd = tree / "odd"
     odd.mkdir()
     (odd / "dangling").symlink_to("nowhere")

@@ -1,4 +1,4 @@
-"""Which pickler carries what, and what the wire shows of it."""
+"""The pickler of each kind of object, and its trace on the wire."""
 
 from __future__ import annotations
 

@@ -99,7 +99,7 @@ def greet(name: str) -> Talk:
 
 
 def speak(name: str) -> None:
-    """Send numbered messages, a few ahead of what has arrived, until it is over."""
+    """Send numbered messages, a few ahead of those received, until the run is over."""
     _, orders = greet(name)
     who, tx, region = orders.recv()
     board = Board(region)
