@@ -87,7 +87,7 @@ class Children:
 
 
 def run(module: str, function: str, *args: str) -> None:
-    """Call a module's function: what a child does."""
+    """Call a module's function in the child."""
     found: Any = importlib.import_module(module)
     for part in function.split("."):
         found = getattr(found, part)

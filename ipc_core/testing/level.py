@@ -22,7 +22,7 @@ def descriptors() -> int:
 
 
 def warm_up(backend: Backend) -> None:
-    """Open what the backend keeps open for the rest of the process."""
+    """Open the resources that the backend keeps for the rest of the process."""
     sender, receiver = backend.channel()
     sender.send(b"x")
     receiver.recv(None)

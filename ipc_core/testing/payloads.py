@@ -1,4 +1,4 @@
-"""What the tests send: bytes that show where they were cut, moved or mixed, and their sizes."""
+"""The payloads of the tests: bytes that show where they were cut, moved or mixed, and sizes."""
 
 from __future__ import annotations
 

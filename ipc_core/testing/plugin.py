@@ -1,9 +1,9 @@
 """The pytest plugin of the conformance kit: `-p ipc_core.testing.plugin`, and `--ipc-backend NAME`
 or `--ipc-codec NAME`.
 
-It chooses the backend for each test, skips what the backend does not claim to do, fails a run in
-which a claimed capability was never tested, limits every test in time, and checks that descriptors
-are level before and after.
+It chooses the backend for each test, skips tests of capabilities that it does not claim, fails a
+run in which a claimed capability was never tested, limits every test in time, and checks that
+descriptors are level before and after.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 @pytest.fixture
 def backend(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[Backend]:
-    """The backend under test; also what channels of the test, its threads and children use."""
+    """The backend under test; channels of the test, its threads and children use it too."""
     name = getattr(request.cls, "backend", None) or request.config.getoption("--ipc-backend")
     try:
         found = choice.backend(name)
@@ -142,7 +142,7 @@ def many_switches() -> Iterator[None]:
 
 @pytest.fixture
 def reports(monkeypatch: pytest.MonkeyPatch) -> list[BaseException]:
-    """What threads and the callbacks of routers raise, instead of printing it."""
+    """Exceptions of threads and of routers' callbacks, collected instead of printed."""
     reports: list[BaseException] = []
 
     def hook(arguments: threading.ExceptHookArgs) -> None:

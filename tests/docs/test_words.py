@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-FOLDERS = ("benchmarks", "ipc_core/testing", "tests", "tools")
+FOLDERS = ("ipc_core/testing", "tests")
 """The folders whose words are checked, with their subfolders."""
 MOST = 3
 """The cap on "what" in 1,000 words of docstrings and comments."""

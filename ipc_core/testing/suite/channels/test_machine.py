@@ -12,7 +12,7 @@ from ipc_core.testing.machine import run_machine
 class TestMachine:
     @pytest.mark.timeout(300)
     def test_random_programs(self, level: None, backend: Backend) -> None:
-        """I103: random operations on channels, sets and regions do what a model does."""
+        """I103: random operations on channels, sets and regions have the results of a model."""
         run_machine(backend.name)
 
     @pytest.mark.timeout(300)

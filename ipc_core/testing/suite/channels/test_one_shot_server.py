@@ -70,7 +70,7 @@ class TestOneShotServer:
             bag.connect(name)
 
     def test_wrong_names(self, bag: Bag) -> None:
-        """I3: what is not a server's name is refused, and harms nothing."""
+        """I3: a text that is no server's name is refused, and harms nothing."""
         server, name = bag.server()
         prefix = name.partition(":")[0]
         before = descriptors()

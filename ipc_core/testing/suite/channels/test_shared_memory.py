@@ -107,7 +107,7 @@ class TestSharedMemory:
         assert received.take() == content
 
     def test_writes_are_seen(self, bag: Bag) -> None:
-        """I75: what is written through one handle is read through clones and received ones."""
+        """I75: bytes written through one handle are read through clones and received ones."""
         region = bag.region(bytes(10))
         clone = bag.keep(region.clone())
         tx, rx = bag.channel()
@@ -178,7 +178,7 @@ class TestSharedMemory:
         assert _mappings() <= mapped + 10
 
     def test_repr_is_short(self, bag: Bag) -> None:
-        """W46: the repr of a region shows what it is, not its bytes."""
+        """W46: the repr of a region is short, and shows none of its bytes."""
         assert len(repr(bag.region(b"x" * 100_000))) < 100
 
     def test_wrong_arguments(self, bag: Bag) -> None:

@@ -1,4 +1,4 @@
-"""What regions are made from, and what is in them then."""
+"""Regions made from every kind of source, and their content then."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ class TestSharedMemoryContent:
 
     @pytest.mark.usefixtures("backend")
     def test_regions_are_equal_when_their_bytes_are(self) -> None:
-        """B22: whatever they are."""
+        """B22: regions of any bytes are equal exactly when the bytes are."""
 
         @RUN
         @given(one=st.binary(max_size=50), other=st.binary(max_size=50))
@@ -198,7 +198,7 @@ class TestSharedMemoryContent:
     def test_regions_of_nonsense(
         self, make: Callable[[], object], error: type[Exception], text: str
     ) -> None:
-        """B21: one line says what is wrong."""
+        """B21: an error of one line names the mistake."""
         with pytest.raises(error, match=text) as caught:
             make()
         assert "\n" not in str(caught.value)

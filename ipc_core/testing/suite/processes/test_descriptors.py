@@ -1,4 +1,4 @@
-"""Descriptors that travel: closed exactly once, in both processes, whatever becomes of them."""
+"""Descriptors that travel: closed exactly once in both processes, in success and failure."""
 
 from __future__ import annotations
 
@@ -296,7 +296,7 @@ class TestDescriptors:
         if Capability.FILENO in backend.capabilities:
             bytes_rx.fileno()
         count = 2000 if Capability.UNBOUNDED in backend.capabilities else 10
-        for number in range(count):  # what a backend opens when a queue is long stays open
+        for number in range(count):  # a backend keeps open the files of a long queue
             tx.send((number, region if number % 500 == 499 else None))
         tx.send([sub_tx, bag.channel()[1], region, b"x" * MIB])
         for _ in range(count):

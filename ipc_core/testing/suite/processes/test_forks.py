@@ -1,4 +1,4 @@
-"""What a forked child may do with what it inherits."""
+"""Objects that a forked child inherits, and their use there."""
 
 from __future__ import annotations
 
@@ -71,8 +71,8 @@ class TestForks:
         child.join(BOUND)
 
     def test_fork_while_threads_wait(self, bag: Bag, children: Children, router: Router) -> None:
-        """I72, W43: the child may use and close what its parent's threads wait on at the fork; the
-        parent's waits go on."""
+        """I72, W43: the child may use and close objects that its parent's threads wait on at the
+        fork; the parent's waits go on."""
         tx, rx = bag.channel()
         member_tx, member_rx = bag.channel()
         routed_tx, routed_rx = bag.channel()

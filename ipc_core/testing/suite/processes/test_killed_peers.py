@@ -78,7 +78,7 @@ def receiving(bag: Bag, way: str, rx: Any) -> tuple[Receive, Callable[[], None]]
 
 
 def fork(bag: Bag, children: Children, program: Any, *inherited: Any) -> tuple[Any, Talk]:
-    """See `meet`; the child has what this process has."""
+    """Meet a forked child, which has every object of this process; see `meet`."""
     server, name = bag.server()
     child = children.fork(program, *inherited, name)
     rx, tx = server.accept(BOUND)
@@ -105,7 +105,7 @@ class TestKilledPeers:
     @requires(Capability.FORK)
     def test_inherited_sender(self, bag: Bag, children: Children) -> None:
         """I36: a sender that a forked child has inherited keeps the channel connected until that
-        child ends, whatever the parent does with its own."""
+        child ends, also when the parent has closed its own."""
         tx, rx = bag.channel()
         _, (to_child, from_child) = fork(bag, children, programs.hold)
         assert from_child.recv() == "holding"
@@ -215,8 +215,8 @@ class TestKilledPeers:
 
     @requires(Capability.FORK)
     def test_many_processes_send(self, bag: Bag, children: Children) -> None:
-        """I91: what 32 processes send to one receiver arrives, each one's in order, and then
-        the disconnect."""
+        """I91: the messages of 32 processes to one receiver arrive, each one's in order, and
+        then the disconnect."""
         tx, rx = bag.channel()
         for who in range(CHILDREN):
             children.fork(programs.send_each, tx, who)  # type: ignore[arg-type]

@@ -38,7 +38,7 @@ class TestTransportServer:
 
     @pytest.mark.threads
     def test_transport_server_connect_first(self, bag: Bag, backend: Backend) -> None:
-        """B77: what a client sent is accepted although the client is gone."""
+        """B77: a client's message is accepted although the client is gone."""
         server = bag.keep(backend.one_shot_server())
 
         def visit() -> None:
