@@ -111,7 +111,7 @@ class Bag(ExitStack):
 
 
 class Worker(threading.Thread):
-    """A thread whose outcome can be asked for."""
+    """A thread with a result to ask for."""
 
     def __init__(self, target: Callable[..., Any], args: tuple[Any, ...]) -> None:
         super().__init__(daemon=True)

@@ -34,7 +34,7 @@ class Children:
         return self._start(module.__file__, *args)
 
     def _start(self, *args: str) -> subprocess.Popen[bytes]:
-        # It finds its modules where this process does.
+        # The child finds its modules where this process does.
         environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
         child = subprocess.Popen([sys.executable, *args], stdin=subprocess.DEVNULL, env=environment)
         self._started.append(child)

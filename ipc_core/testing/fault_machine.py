@@ -28,7 +28,7 @@ class Interruption(BaseException):
 
 
 class Raising:
-    """Cannot be pickled: the error it is made with is raised half-way."""
+    """An object that cannot be pickled: the error it is made with is raised half-way."""
 
     def __init__(self, error: BaseException) -> None:
         self.error = error
@@ -78,7 +78,7 @@ class FaultMachine(ChannelMachine):
     @rule()
     @precondition(lambda self: find_spec("resource") is not None and len(self.held) < 30)
     def make_channel_without_descriptors(self) -> None:
-        """It works, or fails with a clear error and leaves everything as it was."""
+        """Make a channel, or fail with a clear error and leave everything as it was."""
         with _no_more_descriptors():
             try:
                 tx, rx = ipc_core.channel()

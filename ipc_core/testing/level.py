@@ -1,4 +1,4 @@
-"""How many descriptors are open: as many after a test as before."""
+"""The number of open descriptors, which must be the same after a test as before."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from ipc_core.spi import Backend
 
 
 def descriptors() -> int:
-    """How many descriptors (on Windows, handles) this process has open; 0 where the system does
-    not tell."""
+    """Return the number of descriptors (on Windows, handles) that this process has open; 0
+    where the system does not tell."""
     if sys.platform == "win32":
         from ipc_core.testing.handles import handles
 

@@ -105,7 +105,7 @@ def level(backend: Backend) -> Iterator[None]:
 
 @pytest.fixture
 def bag(level: None) -> Iterator[Bag]:
-    """Makes endpoints and closes them after the test."""
+    """A maker of endpoints that closes them after the test."""
     with Bag() as bag:
         yield bag
 

@@ -1,4 +1,4 @@
-"""How codecs are found, and that the kit passes those of ipc-core."""
+"""The discovery of codecs; ipc-core's own pass the kit."""
 
 from __future__ import annotations
 

@@ -277,7 +277,7 @@ sys.exit(__main__.main())
 def test_workers_end_when_the_parent_is_killed(tree: Path) -> None:
     with paused_job(tree) as parent:
         parent.kill()
-        _, errors = parent.communicate(timeout=LIMIT)  # waits for all who hold stderr
+        _, errors = parent.communicate(timeout=LIMIT)  # waits for all processes that hold stderr
     assert errors == ""
 
 

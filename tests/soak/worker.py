@@ -251,7 +251,7 @@ class Worker:
 
 
 def make_a_server() -> None:
-    """As a side effect, folders that killed servers left are removed."""
+    """Make a server, which also removes the folders that killed servers left."""
     ipc.IpcOneShotServer[Any]().close()
 
 

@@ -29,7 +29,7 @@ PLAIN: Samples = [(Any, value) for value in _VALUES]
 
 
 class Unknown:
-    """Of a class that no codec carries, not even pickle."""
+    """An object of a class that no codec carries, not even pickle."""
 
     def __reduce__(self) -> str:
         raise TypeError("this one does not pickle")

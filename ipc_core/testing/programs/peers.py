@@ -64,7 +64,7 @@ def receive_once(name: str) -> None:
 
 
 def pass_on(name: str) -> None:
-    """Give a received sender to whom the other received sender leads, and leave."""
+    """Send a received sender over the other received sender, and exit."""
     with Bag() as bag:
         _, from_parent = _meet(bag, name)
         reply_to, onward = from_parent.recv()

@@ -38,7 +38,7 @@ INTERVAL = 0.01
 
 TIMEOUT = 0.5
 LATE = 0.1
-"""How much later than asked for a timed wait may return in a storm: seconds."""
+"""The seconds by which a timed wait may return late in a storm of signals."""
 
 ATTEMPTS = 3
 """A busy machine may keep a process from running for LATE; not so often in a row."""

@@ -62,7 +62,7 @@ class TestDisconnect:
             assert not isinstance(caught.value, Disconnected)
 
     def test_send_without_receiver_but_unread_data(self, bag: Bag) -> None:
-        """I22: it is the same error when the receiver left messages unread."""
+        """I22: a send raises the same error when the receiver left messages unread."""
         tx, rx = bag.channel()
         tx.send(PAIR)
         tx.send(PAIR)

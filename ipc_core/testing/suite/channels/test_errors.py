@@ -34,7 +34,7 @@ from ipc_core.testing.waiting import BOUND
 
 
 class Explosive:
-    """Cannot be decoded."""
+    """An object that cannot be decoded."""
 
     def __reduce__(self) -> tuple[Any, ...]:
         return int, ("not a number",)
@@ -190,7 +190,7 @@ class TestErrors:
             sub_rx.recv(BOUND)
 
     def test_receiver_called_a_sender(self, bag: Bag, backend: Backend) -> None:
-        """I40: so is a receiver that the message calls a sender; it is closed."""
+        """I40: a receiver that the message calls a sender is a DecodeError, and is closed."""
         tx, rx = bag.forged_channel(backend)
         sub_tx, sub_rx = bag.os_channel(backend)
         _send(tx, Slot(IpcSender, 0), [sub_rx])

@@ -200,7 +200,7 @@ class TestInterrupts:
 
     @requires(Capability.UNBOUNDED)
     def test_interrupted_at_every_line_of_a_send_to_a_long_queue(self, bag: Bag) -> None:
-        """W2, W39: also where the message has to wait behind many."""
+        """W2, W39: an interrupted send to a long queue leaves the ends in its message usable."""
         at_every_line(lambda step: interrupt_send(bag, step, CORE, queued=LONG), 15)
 
     @drops

@@ -17,6 +17,6 @@ class TestMachine:
 
     @pytest.mark.timeout(300)
     def test_random_programs_with_faults(self, level: None, backend: Backend) -> None:
-        """I29, I34, I84, I87, I95: also when sends fail, signals interrupt, descriptors run out
-        and processes are killed between the steps."""
+        """I29, I34, I84, I87, I95: random operations agree with the model also when sends fail,
+        signals interrupt, descriptors run out and processes are killed between the steps."""
         run_machine(backend.name, machine=FaultMachine)

@@ -93,7 +93,7 @@ class TestOneShotServer:
             bag.connect(name.replace("+once:", "+serve:"))
 
     def test_names_are_unique(self, bag: Bag) -> None:
-        """I4: of a thousand servers no two have the same name; each is plain text."""
+        """I4: a thousand servers have different names of plain text."""
         names: set[str] = set()
         for _ in range(5):
             servers = [IpcOneShotServer[Any]() for _ in range(200)]

@@ -16,7 +16,7 @@ from ipc_core.testing.marks import requires
 
 
 class Acting:
-    """Does something while it is encoded; arrives as a plain value."""
+    """An object that acts while it is encoded; it arrives as a plain value."""
 
     def __init__(self, value: object, act: Callable[[], None]) -> None:
         self._value = value
@@ -38,7 +38,7 @@ class Receiving:
 
 
 class Unsendable:
-    """Cannot be encoded."""
+    """An object that cannot be encoded."""
 
     def __reduce__(self) -> tuple[Any, ...]:
         raise RuntimeError("not today")

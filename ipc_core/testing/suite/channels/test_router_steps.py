@@ -88,7 +88,7 @@ class TestRouterSteps:
     def test_steps_report_what_callbacks_raise(
         self, bag: Bag, stepped: Router, reports: list[BaseException]
     ) -> None:
-        """I64: it is reported, and the route goes on."""
+        """I64: an exception of a callback is reported, and the route goes on."""
         tx, rx = bag.channel()
         seen: list[object] = []
         stepped.add_route(rx, lambda message: seen.append(1 // message))

@@ -196,7 +196,7 @@ def _send_region(tx: IpcSender[Any], rx: IpcReceiver[Any], content: bytes) -> No
 
 
 def _mappings() -> int:
-    """How many memory mappings this process has; 0 where the system does not tell."""
+    """Return the number of this process's memory mappings; 0 where the system does not tell."""
     try:
         with open("/proc/self/maps", "rb") as maps:
             return sum(1 for _ in maps)

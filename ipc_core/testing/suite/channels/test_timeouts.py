@@ -148,7 +148,7 @@ class TestTimeouts:
 
     @pytest.mark.threads
     def test_disconnect_during_a_timed_receive(self, bag: Bag) -> None:
-        """I44: so does the last sender's close, with Disconnected."""
+        """I44: the last sender's close ends a timed receive with Disconnected."""
         tx, rx = bag.channel()
         started = time.monotonic()
         worker = bag.thread(rx.try_recv_timeout, BOUND)
@@ -171,7 +171,7 @@ class TestTimeouts:
 
 
 def _waited(wait: Callable[[], object]) -> float:
-    """How long it took to find nothing."""
+    """Return the seconds until Empty was raised."""
     started = time.monotonic()
     with pytest.raises(Empty):
         wait()

@@ -210,7 +210,7 @@ class TestPickling:
 
     @requires(Capability.SHARED_MEMORY)
     def test_shared_memory_in_a_closure(self, bag: Bag) -> None:
-        """B1: so does shared memory, which stays shared."""
+        """B1: shared memory arrives in a closure, and stays shared."""
         tx, rx = bag.channel()
         region = bag.region(b"region")
         tx.send(lambda: region)

@@ -49,7 +49,7 @@ class Restored:
 
 
 class Curious:
-    """Has a repr that must not run, and no attribute that may be asked for."""
+    """An object whose repr and attributes must not be asked for."""
 
     def __repr__(self) -> str:
         raise AssertionError("the search for the place ran code of an object")
@@ -133,7 +133,7 @@ class TestPicklingFailures:
         assert rx.recv() == "next"
 
     def test_a_place_far_down(self, bag: Bag) -> None:
-        """I95: of a long way the middle is left out."""
+        """I95: the error leaves out the middle of a long path."""
         tx, _ = bag.channel()
         message: Any = LOCK
         for _ in range(60):

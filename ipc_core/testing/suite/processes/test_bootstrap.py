@@ -195,8 +195,8 @@ class TestBootstrapDeaths:
             server.accept(BOUND)
 
     def test_bootstrap_client_killed_in_its_word(self, bag: Bag, children: Children) -> None:
-        """I8, I10: of a client killed while it sends, accept returns a whole first message or
-        says that it left."""
+        """I8, I10: accept returns the whole first message of a client killed while it sends, or
+        says that the client left."""
         server, name = bag.server()
         reports, report = bag.server()
         child = children.start(programs.say_much, name, report)

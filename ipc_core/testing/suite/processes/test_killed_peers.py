@@ -33,7 +33,7 @@ Receive = Callable[[float], Any]
 
 
 def receiving(bag: Bag, way: str, rx: Any) -> tuple[Receive, Callable[[], None]]:
-    """How to receive with a timeout, and a check that others which are served with it are."""
+    """Return a timed receive, and a check that other channels served with it are served."""
     other_tx, other_rx = bag.channel()
     if way == "recv":
         return rx.try_recv_timeout, lambda: None
@@ -262,7 +262,7 @@ class TestSharedReceivers:
 
     @pytest.mark.threads
     def test_one_message_for_two_processes(self, bag: Bag, children: Children) -> None:
-        """W16: of two processes that wait for one message the loser is Empty at its deadline."""
+        """W16: two processes wait for one message; the loser raises Empty at its deadline."""
         tx, rx = bag.channel()
         child, (to_child, from_child) = fork(bag, children, programs.wait_shared, rx)
         assert from_child.recv() == "waiting"

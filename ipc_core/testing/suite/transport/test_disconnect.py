@@ -184,7 +184,7 @@ class TestTransportDisconnect:
 
     @pytest.mark.threads
     def test_transport_close_races_recv(self, bag: Bag, backend: Backend) -> None:
-        """B82: also a receive that has only just begun, or was served, ends."""
+        """B82: a receive that has only just begun, or was served, ends too."""
         for _ in range(100):
             tx, rx = bag.os_channel(backend)
             receiving = bag.thread(received_until_closed, rx)
@@ -248,7 +248,7 @@ class TestTransportDisconnect:
 
     @requires(Capability.PROMPT_DISCONNECT)
     def test_transport_ends_are_told_at_once(self, bag: Bag, backend: Backend) -> None:
-        """B82, B83: where it is claimed, both ends know at the very next call."""
+        """B82, B83: a backend that claims prompt disconnects reports them at the very next call."""
         for size in (1, PACKET, MIB):
             tx, rx = bag.os_channel(backend)
             tx.send(pattern(size))

@@ -55,7 +55,7 @@ class TestTransportProcesses:
     def test_transport_cross_process_fork(
         self, bag: Bag, backend: Backend, children: Children
     ) -> None:
-        """B79: so does a fork of this process."""
+        """B79: a fork of this process connects by name, and its message is accepted."""
         server, name = serve(bag, backend)
         child = children.fork(programs.say, name)
         receiver, data, _ = accept(bag, server)

@@ -198,7 +198,7 @@ class TestTransportReceiverSet:
             assert seen < 20
 
     def test_transport_many_members(self, bag: Bag, backend: Backend) -> None:
-        """B75: of many members each is served, and those with nothing cost nothing."""
+        """B75: each of many members is served, and idle ones cost nothing."""
         bag.allow_descriptors(2000)
         members = bag.keep(backend.receiver_set())
         senders = [added(bag, backend, members, id) for id in range(300)]
