@@ -78,7 +78,7 @@ class TestCodecTrust:
             assert rx.recv() == value
 
     def test_messages_of_other_codecs(self, bag: Bag, codec: Codec, backend: Backend) -> None:
-        """Messages of other codecs are refused before decoding, by an error with both names if known."""
+        """Another codec's message is refused before decoding; the error names both if it can."""
         tx, rx = bag.forged_channel(backend, self.samples[0][0], codec=codec.name)
         for payload, writer in (
             (b"\x01other\0[]", "'other'"),
