@@ -28,7 +28,7 @@ class Bag(ExitStack):
         self.callback(self._join)  # last, when closing has woken the threads that still wait
 
     def keep(self, closable: T) -> T:
-        """Close this too when the test ends."""
+        """Close `closable` too when the test ends."""
         self.callback(closable.close)  # type: ignore[attr-defined]
         return closable
 
@@ -83,7 +83,7 @@ class Bag(ExitStack):
         return self.keep(ipc_core.IpcSharedMemory.from_bytes(data))
 
     def allow_descriptors(self, count: int) -> None:
-        """Let this process open so many; skips the test if the system does not let it."""
+        """Raise this process's limit of open files to that number; skips the test if refused."""
         if sys.platform != "win32":
             try:
                 from resource import RLIMIT_NOFILE, getrlimit, setrlimit

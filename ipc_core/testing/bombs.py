@@ -16,7 +16,7 @@ def explode(how: object) -> object:
 
 
 class Bomb:
-    """Calls `explode` when it is unpickled."""
+    """An object that calls `explode` when it is unpickled."""
 
     def __init__(self, how: object) -> None:
         self._how = how

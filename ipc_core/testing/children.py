@@ -18,7 +18,7 @@ _PROGRAM = "import sys; from ipc_core.testing.children import run; run(*sys.argv
 
 
 class Children:
-    """Starts functions of importable modules in processes of their own."""
+    """A starter of importable modules' functions in processes of their own."""
 
     def __init__(self) -> None:
         self._started: list[subprocess.Popen[bytes]] = []

@@ -12,7 +12,7 @@ from ipc_core.spi import Capability
 C = TypeVar("C", bound=type)
 
 drops = pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")
-"""For tests in which endpoints are dropped without `close()`, which `-X dev` warns of."""
+"""The mark of tests that drop endpoints without `close()`, of which `-X dev` warns."""
 
 
 def requires(*capabilities: Capability) -> pytest.MarkDecorator:

@@ -104,7 +104,7 @@ class Tree(msgspec.Struct):
 
 
 def forged(value: object) -> bytes:
-    """A message, as a peer that does as it likes writes it."""
+    """Return a message as a hostile peer may write it."""
     return TAG + msgspec.msgpack.encode(value)
 
 

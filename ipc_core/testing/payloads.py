@@ -11,7 +11,7 @@ SENTENCE = b"1234567"
 
 
 def pattern(size: int, modulus: int = 251, flag: int = 0) -> bytes:
-    """`size` bytes of which number i is `i % modulus | flag`."""
+    """Return `size` bytes, of which number i is `i % modulus | flag`."""
     period = bytes(i % modulus | flag for i in range(modulus))
     return (period * (size // modulus + 1))[:size]
 

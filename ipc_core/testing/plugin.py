@@ -90,12 +90,12 @@ def codec(request: pytest.FixtureRequest, backend: Backend) -> Codec:
 
 @pytest.fixture
 def level(backend: Backend) -> Iterator[None]:
-    """Descriptors are as many after the test as before."""
+    """Fail a test after which more or fewer descriptors are open than before."""
     warm_up(backend)
     before = descriptors()
     yield
     if descriptors() != before:
-        gc.collect()  # which takes long among all the tests
+        gc.collect()  # a collection takes long among all the tests
     if sys.platform == "win32":
         # A thread has handles of its own, which the system closes some time after its end.
         wait_until(lambda: descriptors() <= before, "all handles of the test are closed", 5)
@@ -112,7 +112,7 @@ def bag(level: None) -> Iterator[Bag]:
 
 @pytest.fixture
 def children(level: None) -> Iterator[Children]:
-    """Starts child processes, and ends those that a failed test left."""
+    """A starter of child processes, which ends those that a failed test left."""
     with Children() as children:
         yield children
 
@@ -154,7 +154,7 @@ def reports(monkeypatch: pytest.MonkeyPatch) -> list[BaseException]:
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
-    """A capability that is claimed, but of which every test was skipped, is a failure."""
+    """Fail a run in which every test of a claimed capability was skipped."""
     name = session.config.getoption("--ipc-backend", default=None)
     if not name or session.config.option.collectonly or session.testsfailed or not _whole(session):
         return

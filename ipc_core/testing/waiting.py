@@ -13,7 +13,7 @@ from ipc_core.testing.bag import Worker
 T = TypeVar("T")
 
 BOUND = 30
-"""No test waits longer for anything: seconds."""
+"""The seconds that a test waits at most."""
 
 SOON = 5
 """The seconds that an immediate event takes at most, also on a busy machine."""

@@ -23,7 +23,7 @@ LARGE = 8 * MIB
 
 
 class Region:
-    """Pickles as a buffer, as the arrays of other libraries do."""
+    """An object pickled as a buffer, like the arrays of other libraries."""
 
     def __init__(self, memory: Any) -> None:
         self.memory = memory

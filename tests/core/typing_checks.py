@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 class Order:
-    """Something that travels."""
+    """A class of messages."""
 
 
 def channels() -> None:

@@ -119,7 +119,7 @@ def program(parts: list[Block]) -> str:
 
 
 def write_files(page: Path, folder: Path) -> None:
-    """The files that a page has."""
+    """Write the files that a page prints."""
     for block in blocks(page):
         if block.mark == "file":
             path = folder / block.value

@@ -35,7 +35,7 @@ class Outcome:
 
     @contextmanager
     def waiting(self) -> Iterator[None]:
-        """Time a wait that a fault may prolong."""
+        """Measure a wait that a fault may prolong."""
         started = time.monotonic()
         yield
         self.worst = max(self.worst, time.monotonic() - started)
@@ -53,8 +53,8 @@ class Fault:
         self._inject = inject
 
     def run(self, runs: int) -> Outcome:
-        """Inject it so many times. Raises AssertionError when something other than a loss, a
-        leak or a delay went wrong."""
+        """Inject the fault `runs` times. Raises AssertionError when something other than a loss,
+        a leak or a delay went wrong."""
         outcome = Outcome(runs)
         with _temporary_folder() as folder:
             before = _resources(folder)

@@ -140,7 +140,7 @@ def send_and_stop(name: str) -> None:
 
 
 def receive_and_die(name: str) -> None:
-    """Fork a process that does as told with a receiver, and kill it; say when."""
+    """Fork a process that obeys orders with a receiver, and kill it; report the time."""
     to_parent, orders = greet(name)
     for rx, reads, delay in orders:
         with _Fork(_receive, rx, reads) as victim:
@@ -159,13 +159,13 @@ class _Fork:
             _work(work, args)
 
     def kill(self) -> float:
-        """Kill it; return when."""
+        """Kill the process; return the time."""
         now = time.monotonic()
         os.kill(self._pid, signal.SIGKILL)
         return now
 
     def stop(self) -> bool:
-        """Stop it; return whether it had not ended before."""
+        """Stop the process; return whether it had not ended before."""
         os.kill(self._pid, signal.SIGSTOP)
         options = os.WEXITED | os.WSTOPPED | os.WNOWAIT
         state = os.waitid(os.P_PID, self._pid, options)

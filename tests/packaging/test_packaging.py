@@ -129,7 +129,7 @@ def test_the_core_has_the_extras_that_the_readme_names(wheels: dict[str, Path]) 
 def test_the_wheel_of_another_system_says_here_that_it_cannot_be_used(
     wheels: dict[str, Path], package: str, empty: Path, tmp_path: Path
 ) -> None:
-    """Installed on Linux, it is listed with the reason, and in nobody's way."""
+    """Another platform's backend on Linux is listed with a reason, and disturbs nothing."""
     if sys.platform != "linux":
         pytest.skip("it may be usable here")
     core = f"{wheels['ipc_core']}[cli]"

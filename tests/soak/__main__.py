@@ -27,7 +27,7 @@ ROWS_PER_SECOND = 100
 
 
 class Conductor:
-    """Starts workers, makes them known to each other, and kills and stops all but the first."""
+    """A conductor that starts workers, connects them, and kills and stops all but the first."""
 
     def __init__(self, seed: int, seconds: float) -> None:
         self.random = random.Random(seed)

@@ -22,7 +22,7 @@ _HEAD = struct.Struct("<QQ")
 
 
 class Violation(Exception):
-    """Something was not as it must be."""
+    """A violation of an invariant."""
 
 
 class Talker:
@@ -207,7 +207,7 @@ class Worker:
         if len(self.talkers) >= MOST_HELD:
             drop_sender(self)
 
-    # From beginning to end.
+    # The course of a worker's life.
 
     def obey(self, orders: ipc.IpcReceiver[Any]) -> None:
         try:

@@ -29,7 +29,7 @@ class TestCodecTrust:
     samples: ClassVar[Samples] = PLAIN
 
     def test_no_code_runs(self, bag: Bag, codec: Codec, backend: Backend) -> None:
-        """A codec that says so runs no code for any bytes."""
+        """A codec with `runs_code` False runs no code for any bytes."""
         if codec.runs_code:
             pytest.skip(f"{codec.name} says that what peers send runs code")
         exploded.clear()

@@ -100,13 +100,13 @@ def read_region(name: str) -> None:
 
 
 def fail(name: str) -> None:
-    """Leave without a word, after connecting."""
+    """Connect, and exit without a message."""
     ipc_core.IpcSender[Any].connect(name).close()
     sys.exit(3)
 
 
 def count_descriptors(name: str) -> None:
-    """Tell how many descriptors there are before and after reading messages until None."""
+    """Report the number of descriptors before and after reading messages until None."""
     with Bag() as bag:
         to_parent, from_parent = _meet(bag, name)
         to_parent.send(descriptors())

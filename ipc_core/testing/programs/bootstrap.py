@@ -9,11 +9,11 @@ LARGE = 64 << 20
 
 
 def leave_early(name: str) -> None:
-    """Do not even connect."""
+    """Exit without connecting."""
 
 
 def stay_silent(name: str, report: str) -> None:
-    """Connect and report it; say the first word only when told to."""
+    """Connect and report it; send the first message only when told to."""
     with Bag() as bag:
         tx = bag.connect(name)
         go_tx, go_rx = bag.channel()

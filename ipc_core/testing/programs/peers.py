@@ -22,7 +22,7 @@ SHARED_WAIT = 1.0
 
 
 def hold(name: str) -> None:
-    """Do nothing, with everything inherited, until told to go."""
+    """Do nothing with the inherited objects until told to go."""
     with Bag() as bag:
         to_parent, from_parent = _meet(bag, name)
         to_parent.send("holding")

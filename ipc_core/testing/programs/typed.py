@@ -32,6 +32,6 @@ def bomb(name: str) -> None:
 
 
 def pickle_instead(name: str) -> None:
-    """Be wrong about the server's codec."""
+    """Connect with another codec than the server's."""
     with Bag() as bag:
         bag.connect(name).send({"items": []})

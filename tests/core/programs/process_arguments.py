@@ -19,7 +19,7 @@ SECONDS = 30
 
 @dataclass
 class Job:
-    """Arguments are rarely bare."""
+    """A holder of ends, since arguments are rarely bare."""
 
     inside: dict[str, Any]
 
@@ -71,7 +71,7 @@ def process(context: Any) -> None:
 
 
 def write(*ends: Any) -> None:
-    """Each sender sends its place among the arguments, each region gets it as a byte."""
+    """Send its place in the arguments over each sender, and write it into each region."""
     for place, end in enumerate(ends):
         if isinstance(end, ipc.IpcSharedMemory):
             end.buffer_mut()[place : place + 1] = bytes([place])

@@ -18,7 +18,7 @@ PAIR = ("Patrick Walton", 29)
 
 @dataclass
 class Parcel:
-    """Holds an endpoint among other things."""
+    """A holder of an endpoint among other things."""
 
     note: str
     end: Any

@@ -23,10 +23,10 @@ from ipc_core.testing.payloads import MIB, pattern
 from ipc_core.testing.waiting import BOUND
 
 CLEANING_UP = ("__del__", "__exit__", "_give_back", "_given_back", "_leave", "close", "release")
-"""An interrupt there prevents the clean-up itself; nothing can be promised."""
+"""The functions whose clean-up an interrupt prevents; nothing can be promised there."""
 
 LONG = 1000
-"""Messages; more than a socket holds of these."""
+"""A number of messages beyond the capacity of a socket."""
 
 
 def interrupted(call: Callable[[], object], step: int, modules: tuple[str, ...]) -> bool:
@@ -156,7 +156,7 @@ def at_every_line(interrupt: Callable[[int], bool], at_least: int) -> None:
 
 
 class Failing:
-    """Raises something while it is encoded, or while it is decoded."""
+    """An object that raises while it is encoded, or while it is decoded."""
 
     def __init__(self, error: BaseException, here: bool) -> None:
         self._error = error
@@ -173,7 +173,7 @@ def _fail(error: BaseException) -> None:
 
 
 class Nested:
-    """Fails to send while it is encoded, or to receive while it is decoded."""
+    """An object with a failing send in its encoding, or a failing receive in its decoding."""
 
     def __init__(self, tx: IpcSender[Any], inner: IpcReceiver[Any], fails: object) -> None:
         self._tx = tx

@@ -44,7 +44,7 @@ class Decoys:
             tx.send("decoy")
 
     def close(self) -> None:
-        """Close them; their messages are still there, and nothing else is."""
+        """Close the channels; their messages must be there, and no others."""
         for tx, rx in self._channels:
             assert rx.recv() == "decoy"
             tx.close()

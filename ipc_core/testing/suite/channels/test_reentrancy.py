@@ -28,7 +28,7 @@ class Acting:
 
 
 class Receiving:
-    """Arrives as a message received while it is decoded."""
+    """An object that arrives as a message received while it is decoded."""
 
     def __init__(self, inner: IpcReceiver[Any]) -> None:
         self._inner = inner

@@ -1,4 +1,4 @@
-"""A thread that calls back."""
+"""Routers with a thread that calls back."""
 
 from __future__ import annotations
 

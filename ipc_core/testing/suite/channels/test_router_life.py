@@ -23,7 +23,7 @@ SOON = 20
 
 
 class Finalised:
-    """Says into a queue that nothing holds it any more."""
+    """An object that reports into a queue when nothing holds it any more."""
 
     def __init__(self, said: queue.Queue[str]) -> None:
         weakref.finalize(self, said.put, "finalised")

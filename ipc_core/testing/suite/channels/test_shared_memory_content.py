@@ -130,7 +130,7 @@ class TestSharedMemoryContent:
 
     @pytest.mark.parametrize("size", [0, 1, 70_000, *PARTS])
     def test_a_file(self, bag: Bag, tmp_path: Path, size: int) -> None:
-        """B21: by its path, or open, from where it stands; it stays open."""
+        """B21: a file is read by its path, or open, from its position; it stays open."""
         path = tmp_path / "file"
         path.write_bytes(pattern(size))
         before = descriptors()
@@ -146,7 +146,7 @@ class TestSharedMemoryContent:
                 assert bag.keep(IpcSharedMemory.from_file(file)).take() == b""
 
     def test_files_of_other_kinds(self, bag: Bag, tmp_path: Path) -> None:
-        """B21: those in memory, compressed ones, and pipes, which do not tell their length."""
+        """B21: files in memory, compressed ones, and pipes, which do not tell their length."""
         data = pattern(100_000)
         path = tmp_path / "file.gz"
         path.write_bytes(gzip.compress(data))
@@ -161,7 +161,7 @@ class TestSharedMemoryContent:
         assert bag.keep(IpcSharedMemory.from_file(Pipe(data))).take() == data
 
     def test_a_file_that_cannot_be_read(self, bag: Bag, tmp_path: Path) -> None:
-        """B21: the error of reading it, and nothing is left of the region."""
+        """B21: the error of reading a file passes through, and nothing is left of the region."""
 
         class Short(io.BytesIO):
             def readinto(self, buffer: Any) -> int:
@@ -205,7 +205,7 @@ class TestSharedMemoryContent:
 
     @pytest.mark.parametrize("size", [2**60, 2**62])
     def test_more_than_there_is(self, bag: Bag, size: int) -> None:
-        """B21: an error, not a crash when the region is touched."""
+        """B21: a region beyond the memory is an error, and not a crash when it is touched."""
         for make in (IpcSharedMemory.empty, lambda size: IpcSharedMemory.from_byte(7, size)):
             with pytest.raises((MemoryError, IpcIOError)):
                 make(size)

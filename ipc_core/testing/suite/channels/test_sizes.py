@@ -8,7 +8,7 @@ from ipc_core.spi import Backend
 from ipc_core.testing.bag import Bag
 
 LARGEST = 64 << 20
-"""Larger hints are not gone around: the tests run on small machines too."""
+"""The largest hint that is tested, since the tests run on small machines too."""
 
 
 class TestSizes:

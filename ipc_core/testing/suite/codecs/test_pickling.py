@@ -20,7 +20,7 @@ from ipc_core.testing.marks import requires
 from ipc_core.testing.waiting import BOUND
 
 THRESHOLD = 16384
-"""Larger buffers lie beside the pickle: bytes."""
+"""The bytes above which buffers lie beside the pickle."""
 
 
 @dataclass
@@ -31,7 +31,7 @@ class Holder:
 
 
 class Reduced:
-    """Pickles by an attribute of its module."""
+    """An object pickled by an attribute of its module."""
 
     def __reduce__(self) -> str:
         return "REDUCED"

@@ -17,7 +17,7 @@ SIZES = (0, 1, 16_383, 16_384, 16_385, 100_000, 3 * MIB)
 
 
 class Region:
-    """Pickles as a buffer, as the arrays of other libraries do."""
+    """An object pickled as a buffer, like the arrays of other libraries."""
 
     def __init__(self, memory: Any) -> None:
         self.memory = memory

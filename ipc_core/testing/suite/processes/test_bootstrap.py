@@ -1,4 +1,4 @@
-"""Meeting at a one-shot server when something goes wrong."""
+"""Meetings at a one-shot server when something goes wrong."""
 
 from __future__ import annotations
 
@@ -165,8 +165,8 @@ class TestBootstrapDeaths:
         assert first == "instead"
 
     def test_bootstrap_client_silent_for_long(self, bag: Bag, children: Children) -> None:
-        """I7, W28: accept comes back from a client in another process that is silent, and takes
-        its word when it comes."""
+        """I7, W28: accept comes back from a silent client in another process, and takes its message
+        later."""
         server, name = bag.server()
         reports, report = bag.server()
         children.start(programs.stay_silent, name, report)

@@ -44,7 +44,7 @@ class TestCrossProcess:
     @needs_fork
     @pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")  # no thread takes part
     def test_embedded_senders_fork(self, bag: Bag) -> None:
-        """B9: a forked child does the same."""
+        """B9: a forked child gives a sender away at one server and answers on another."""
         if sys.platform == "win32":
             pytest.skip("this system has no fork")
         (server0, name0), (server2, name2) = bag.server(), bag.server()

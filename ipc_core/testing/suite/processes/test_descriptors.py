@@ -119,8 +119,8 @@ class TestDescriptors:
             assert receiver.try_recv_timeout(BOUND) == number
 
     def test_failed_sends(self, bag: Bag) -> None:
-        """I81, W2, W39: a thousand sends that fail with endpoints in them; all stay usable, and
-        nothing of them is in the next message."""
+        """I81, W2, W39: a thousand failed sends with endpoints leave them usable, and out of the
+        next message."""
         tx, rx = bag.channel()
         moved_tx, moved_rx = bag.channel()
         with level_here():

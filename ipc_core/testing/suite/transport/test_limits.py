@@ -1,4 +1,4 @@
-"""Payloads around the sizes, and attachments around the counts, at which transports break."""
+"""Payloads and attachments around the sizes and counts at which transports break."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ class TestTransportLimits:
 
     @pytest.mark.parametrize("senders", [0, 1, 3, 63, 64])
     def test_transport_overfull_packet(self, bag: Bag, backend: Backend, senders: int) -> None:
-        """B56-B57: one byte more than fits needs no receiver either, with senders or without."""
+        """B56-B57: one byte more than fits is sent unreceived, with senders or without."""
         for size in packet_sizes(backend):
             send_with_senders(bag, backend, size + 1, senders)
 

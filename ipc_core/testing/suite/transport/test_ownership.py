@@ -23,7 +23,7 @@ from ipc_core.testing.payloads import PACKET, pattern, same
 
 
 class Stranger:
-    """A handle of no backend."""
+    """A handle that no backend made."""
 
     kind = Kind.SENDER
 

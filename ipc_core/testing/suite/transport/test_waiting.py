@@ -204,7 +204,7 @@ def polled(rx: Any) -> bytes:
 
 
 def waits(bag: Bag, backend: Backend) -> dict[str, Callable[[float | None], None]]:
-    """Waits in vain, for a timeout."""
+    """Return the waits to try in vain, each with a timeout."""
     tx, rx = bag.os_channel(backend)
     _, set_rx = bag.os_channel(backend)
     members = bag.keep(backend.receiver_set())
