@@ -12,7 +12,7 @@ def descriptors() -> int:
     """How many descriptors (on Windows, handles) this process has open; 0 where the system does
     not tell."""
     if sys.platform == "win32":
-        from ipc_core.testing.handles import handles
+        from ipc_core.testing.open_handles import handles
 
         return handles()
     try:
