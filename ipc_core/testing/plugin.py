@@ -2,17 +2,18 @@
 or `--ipc-codec NAME`.
 
 It chooses the backend for each test, skips what the backend does not claim to do, fails a run in
-which a claimed capability was never tested, limits every test in time, and checks that descriptors
-are level before and after. A backend or codec that is named and cannot be used fails the run.
+which a claimed capability was never tested, limits every test in time, and checks that each test
+leaves no descriptor, thread or file. A backend or codec that is named and cannot be used fails the
+run.
 """
 
 from __future__ import annotations
 
-import gc
 import importlib
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from typing import Any
 
 import pytest
@@ -23,9 +24,14 @@ from ipc_core.plugins import choice
 from ipc_core.spi import THREADS, Backend, Codec, NoBackendError, NotSupportedError
 from ipc_core.testing.bag import Bag
 from ipc_core.testing.children import Children
-from ipc_core.testing.level import descriptors, warm_up
+from ipc_core.testing.leftovers import (
+    Leftovers,
+    private_temporary_folder,
+    remove_private_folder,
+)
+from ipc_core.testing.level import warm_up
 from ipc_core.testing.order import leave_out_the_slow, put_in_order
-from ipc_core.testing.states import wait_until
+from ipc_core.testing.refusals import no_more_descriptors
 from ipc_core.testing.summary import Summary, named_backend
 
 pytest.register_assert_rewrite("ipc_core.testing.suite", "ipc_core.testing.codec_suite")
@@ -50,12 +56,17 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "ipc_slow: left out by --ipc-quick")
     try:
         if name := config.getoption("--ipc-backend"):
-            choice.backend(name)
+            with private_temporary_folder():
+                choice.backend(name)
         if name := config.getoption("--ipc-codec"):
             codecs.find(name)
     except (NoBackendError, NotSupportedError) as error:
         raise pytest.UsageError(str(error)) from error
     config.pluginmanager.register(Summary(), "ipc-core summary")
+
+
+def pytest_unconfigure() -> None:
+    remove_private_folder()
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -74,7 +85,17 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 @pytest.fixture
-def backend(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[Backend]:
+def private_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """A temporary folder for the kit alone, so that any file in it was left by a test."""
+    tmp_path_factory.getbasetemp()  # elsewhere: a test's own files are no leftovers
+    with private_temporary_folder():
+        yield
+
+
+@pytest.fixture
+def backend(
+    request: pytest.FixtureRequest, private_folder: None, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Backend]:
     """The backend under test; also what channels of the test, its threads and children use."""
     try:
         found = choice.backend(named_backend(request.node))
@@ -99,17 +120,11 @@ def codec(request: pytest.FixtureRequest, backend: Backend) -> Codec:
 
 @pytest.fixture
 def level(backend: Backend) -> Iterator[None]:
-    """Descriptors are as many after the test as before."""
+    """Descriptors, threads and files are the same after the test as before."""
     warm_up(backend)
-    before = descriptors()
+    before = Leftovers()
     yield
-    if descriptors() != before:
-        gc.collect()  # which takes long among all the tests
-    if sys.platform == "win32":
-        # A thread has handles of its own, which the system closes some time after its end.
-        wait_until(lambda: descriptors() <= before, "all handles of the test are closed", 5)
-    else:
-        assert descriptors() == before, "the test leaked (or closed a stranger's) descriptors"
+    before.check()
 
 
 @pytest.fixture
@@ -124,6 +139,19 @@ def children(level: None) -> Iterator[Children]:
     """Starts child processes, and ends those that a failed test left."""
     with Children() as children:
         yield children
+
+
+@pytest.fixture(params=["no descriptors", "refuse()"])
+def refused(request: pytest.FixtureRequest) -> Callable[[], AbstractContextManager[object]]:
+    """Makes the system refuse, inside a `with` block: it opens no more descriptors, or does what
+    the method `refuse` of the class that runs the kit says. Skips the test without such a method.
+    """
+    if request.param == "no descriptors":
+        return no_more_descriptors
+    if not hasattr(request.instance, "refuse"):
+        pytest.skip("the class that runs the kit has no method refuse()")
+    refuse: Callable[[], AbstractContextManager[object]] = request.instance.refuse
+    return refuse
 
 
 @pytest.fixture

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 import sys
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 
 import pytest
 
@@ -43,6 +44,18 @@ class Summary:
             if not report.skipped:
                 backend, needs = self._needs[report.nodeid]
                 self._tested.setdefault(backend, set()).update(needs)
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_makereport(
+        self, item: pytest.Item
+    ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+        """Show the rule that a failed test holds the backend to."""
+        report = yield
+        if report.failed and report.when == "call" and item.nodeid in self._needs:
+            rule = inspect.getdoc(item.obj)  # type: ignore[attr-defined]
+            if rule:
+                report.sections.append(("contract", rule))
+        return report
 
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
         if session.testsfailed or session.config.option.collectonly or not self._needs:

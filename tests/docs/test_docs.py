@@ -12,6 +12,7 @@ from __future__ import annotations
 import importlib.util
 import os
 import re
+import shlex
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -182,22 +183,32 @@ def written_backend(tmp_path: Path) -> Path:
     return tmp_path
 
 
+def commands(page: Path) -> list[str]:
+    """The lines that a page tells to type."""
+    return [
+        line.removeprefix("$ ")
+        for block in blocks(page)
+        if block.language == "console"
+        for line in block.code
+    ]
+
+
+# The whole kit runs on it, likewise as the page says, in tests/packaging.
 @pytest.mark.parametrize(
-    "args",
+    "command",
     [
-        ["-k", "TestChannel or TestOneShotServer or TestTransportMessages or TestThreads",
-         "--pyargs", "ipc_core.testing.suite", "--ipc-backend", "toy"],
-        ["-k", "TestToy and (receiver_set or disconnect or embedd)", "tests"],
+        *(command for command in commands(BACKEND_PAGE) if command.endswith("--ipc-quick")),
+        "python -m pytest tests -k 'TestToy and (receiver_set or disconnect or embedd or fork)'",
     ],
     ids=["by name", "by class"],
-)  # fmt: skip
-def test_the_backend_of_the_page_passes_the_kit(written_backend: Path, args: list[str]) -> None:
-    command = ["-m", "pytest", "-q", "--no-header", "-p", "no:cacheprovider"]
-    if "tests" not in args:
-        command += ["-p", "ipc_core.testing.plugin", "-c", os.devnull]
-    result = run(written_backend, *command, *args, PYTHONPATH=str(written_backend))
+)
+def test_the_backend_of_the_page_passes_the_kit(written_backend: Path, command: str) -> None:
+    program, *args = shlex.split(command)
+    assert program == "python"
+    result = run(written_backend, *args, PYTHONPATH=str(written_backend))
     assert result.returncode == 0, result.stdout + result.stderr
     assert re.search(r"\b[1-9]\d+ passed", result.stdout), result.stdout
+    assert "conformance of toy" in result.stdout
 
 
 def test_the_tree_of_the_page_has_every_file(written_backend: Path) -> None:

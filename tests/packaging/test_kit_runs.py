@@ -97,13 +97,9 @@ def test_a_run_in_which_nothing_passed_fails(mine: Path) -> None:
 
 
 def test_a_claim_that_no_test_of_a_whole_run_tried_fails_it(mine: Path) -> None:
-    (mine / "test_it.py").write_text(
-        MINE.replace(
-            "    def test_of_an_absent_package(self, bag):\n",
-            "    @requires(Capability.FREES_RINGS)\n"
-            "    def test_of_an_absent_package(self, bag):\n",
-        )
-    )
+    method = "    def test_of_an_absent_package"
+    marked = MINE.replace(method, f"    @requires(Capability.FREES_RINGS)\n{method}")
+    (mine / "test_it.py").write_text(marked)
     only = "test_it.py::TestMine"
     run = kit(mine, f"{only}::test_of_an_absent_package", f"{only}::test_bytes")
     assert run.returncode == pytest.ExitCode.TESTS_FAILED
@@ -129,3 +125,46 @@ def test_a_quick_run_has_only_tests_of_the_transport(mine: Path) -> None:
     assert len(quick) > 200
     assert all(name.startswith("test_transport") for name in quick)
     assert "test_transport_send_never_waits" not in quick
+
+
+UNTIDY = """\
+import os
+import tempfile
+import threading
+import time
+
+from ipc_core.testing import BackendConformance
+
+
+class TestUntidy(BackendConformance):
+    backend = "inprocess"
+
+    def test_leaves_things(self, bag):
+        os.close(tempfile.mkstemp(prefix="forgotten-file-")[0])
+        thread = threading.Thread(target=time.sleep, args=(60,), daemon=True)
+        thread.name = "forgotten-thread"
+        thread.start()
+        self.forgotten = os.open(os.devnull, os.O_RDONLY)
+        TestUntidy.kept = self
+
+    def test_breaks_a_rule(self, bag):
+        '''Messages come once.'''
+        assert 1 == 2
+"""
+
+
+def test_leftovers_are_named(tmp_path: Path) -> None:
+    (tmp_path / "test_it.py").write_text(UNTIDY)
+    run = kit(tmp_path, "test_it.py", "-k", "test_leaves_things")
+    assert run.returncode == pytest.ExitCode.TESTS_FAILED
+    assert re.search(r"the test left 1 files: \S*forgotten-file-", run.stdout)
+    assert "the test left 1 threads running: forgotten-thread (" in run.stdout
+    if os.path.isdir("/proc/self/fd"):
+        assert re.search(r"leaked descriptors, \+1: \d+ \(/dev/null\)", run.stdout)
+
+
+def test_a_failure_shows_the_rule(tmp_path: Path) -> None:
+    (tmp_path / "test_it.py").write_text(UNTIDY)
+    run = kit(tmp_path, "test_it.py", "-k", "test_breaks_a_rule")
+    assert run.returncode == pytest.ExitCode.TESTS_FAILED
+    assert re.search(r"-+ contract -+\nMessages come once\.\n", run.stdout)

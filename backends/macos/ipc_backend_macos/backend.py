@@ -16,7 +16,7 @@ from ipc_backend_macos.attachments import Makers
 from ipc_backend_macos.memory import MacosSharedMemory, make_region, region_from_rights
 from ipc_backend_macos.receiver import MacosReceiver
 from ipc_backend_macos.sender import MacosSender, adopt_sender, sender_from_rights
-from ipc_core.spi import Backend, Buffer, Capability, Finding, Kind, NotSupportedError
+from ipc_core.spi import Attachment, Backend, Buffer, Capability, Finding, Kind, NotSupportedError
 
 if TYPE_CHECKING:
     from ipc_backend_macos.listener import MacosOneShotServer
@@ -76,6 +76,12 @@ class MacosBackend(Backend):
 
     def shared_memory(self, data_or_size: Buffer | int) -> MacosSharedMemory:
         return make_region(data_or_size)
+
+    def for_child(self, handle: Attachment) -> object:
+        """See Backend.for_child. Raises NotSupportedError: a Mach port is not inherited."""
+        raise NotSupportedError(
+            "the macos backend has no way into a process that starts: give it a server's name"
+        )
 
     def checkup(self) -> Iterator[Finding]:
         yield (

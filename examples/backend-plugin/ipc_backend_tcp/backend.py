@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from ipc_backend_tcp.broker import the_broker
 from ipc_backend_tcp.receiver import TcpReceiver
 from ipc_backend_tcp.sender import TcpSender
-from ipc_core.spi import Backend, Capability, NotSupportedError
+from ipc_core.spi import Attachment, Backend, Capability, NotSupportedError
 
 if TYPE_CHECKING:
     from ipc_backend_tcp.listener import TcpOneShotServer
@@ -47,3 +47,13 @@ class TcpBackend(Backend):
         from ipc_backend_tcp.listener import connect
 
         return connect(name)
+
+    def for_child(self, handle: Attachment) -> object:
+        from ipc_backend_tcp.inheritance import hand_over
+
+        return hand_over(handle)
+
+    def from_parent(self, inheritable: Any) -> Attachment:
+        from ipc_backend_tcp.inheritance import take_over
+
+        return take_over(inheritable)

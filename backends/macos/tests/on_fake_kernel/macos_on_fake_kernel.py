@@ -34,6 +34,7 @@ from ipc_core.spi import Backend, concurrency, hookimpl
 
 TESTS = Path(__file__).resolve().parent.parent
 VARIABLE = "IPC_CORE_FAKE_MACH"
+LIBRARY = "IPC_CORE_FAKE_MACH_LIBRARY"
 REPORT, VIOLATION = 10, 9
 
 _library: Any = None
@@ -67,7 +68,8 @@ def _built() -> Path:
     """The library, compiled once for each version of its source."""
     source = TESTS / "fake_libsystem.c"
     digest = hashlib.sha256(source.read_bytes()).hexdigest()[:16]
-    library = Path(tempfile.gettempdir()) / f"fake-libsystem-{os.getuid()}-{digest}.so"
+    folder = os.environ.setdefault(LIBRARY, tempfile.gettempdir())  # the kit sets another one
+    library = Path(folder) / f"fake-libsystem-{os.getuid()}-{digest}.so"
     if not library.exists():
         fresh = library.with_suffix(f".{os.getpid()}")
         compiler = os.environ.get("CC", "cc")

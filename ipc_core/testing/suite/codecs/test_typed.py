@@ -297,7 +297,7 @@ class TestTyped:
             tx.send(typed.to_payload(text))
             assert rx.recv() == text
 
-    def test_types_that_do_not_bind(self, messages: Any) -> None:
+    def test_types_that_do_not_bind(self, bag: Bag, messages: Any) -> None:
         """I40: what msgspec cannot carry is one TypeError, where the channel is made."""
         import ipc_core
 
