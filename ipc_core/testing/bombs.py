@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 exploded: list[object] = []
-"""What went off since it was last cleared."""
+"""The bombs that went off since this list was last cleared."""
 
 
 def explode(how: object) -> object:

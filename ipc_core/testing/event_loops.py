@@ -16,7 +16,7 @@ _TURNS = 20
 
 
 def run(main: Callable[[], Awaitable[Any]], loop: str) -> Any:
-    """Run `main()` to its end on a new loop, "asyncio" or "trio"; return what it returns.
+    """Run `main()` to its end on a new loop, "asyncio" or "trio"; return its result.
 
     Skips the test in a Pyodide that cannot wait for a coroutine.
     """

@@ -1,4 +1,4 @@
-"""How many descriptors are open: as many after a test as before."""
+"""The number of open descriptors, which must be the same after a test as before."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ CAPACITY = 1024
 
 
 def descriptors() -> int:
-    """How many descriptors (on Windows, handles) this process has open; 0 where the system does
-    not tell."""
+    """Return the number of descriptors (on Windows, handles) that this process has open; 0
+    where the system does not tell."""
     if sys.platform == "win32":
         from ipc_core.testing.open_handles import handles
 
@@ -28,7 +28,7 @@ _warm: set[str] = set()
 
 
 def warm_up(backend: Backend) -> None:
-    """Open what the backend keeps open for the rest of the process."""
+    """Open the resources that the backend keeps for the rest of the process."""
     sender, receiver = make_channel(backend)
     sender.send(b"x")
     receiver.recv(None)

@@ -1,4 +1,4 @@
-"""What a test needs of a backend."""
+"""The marks by which a test states its needs of a backend."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the tests of typed channels send. Needs msgspec: imported by the tests that have it."""
+"""Messages for the tests of typed channels. Needs msgspec: imported by the tests that have it."""
 
 from __future__ import annotations
 
@@ -109,7 +109,7 @@ def forged(value: object) -> bytes:
 
 
 def slot(number: object) -> Ext:
-    """What stands for an attachment in a message."""
+    """Return the placeholder of an attachment in a message."""
     return Ext(0x49, msgspec.msgpack.encode(number))
 
 

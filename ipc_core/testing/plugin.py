@@ -1,10 +1,10 @@
 """The pytest plugin of the conformance kit: `-p ipc_core.testing.plugin`, and `--ipc-backend NAME`
 or `--ipc-codec NAME`.
 
-It chooses the backend for each test, skips what the backend does not claim to do, fails a run in
-which a claimed capability was never tested, limits every test in time, and checks that each test
-leaves no descriptor, thread or file. A backend or codec that is named and cannot be used fails the
-run.
+It chooses the backend for each test, skips tests of capabilities that it does not claim, fails a
+run in which a claimed capability was never tested, limits every test in time, and checks that each
+test leaves no descriptor, thread or file. A backend or codec that is named and cannot be used
+fails the run.
 """
 
 from __future__ import annotations
@@ -96,7 +96,7 @@ def private_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 def backend(
     request: pytest.FixtureRequest, private_folder: None, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Backend]:
-    """The backend under test; also what channels of the test, its threads and children use."""
+    """The backend under test; channels of the test, its threads and children use it too."""
     try:
         found = choice.backend(named_backend(request.node))
     except NoBackendError as error:
@@ -129,7 +129,7 @@ def level(backend: Backend) -> Iterator[None]:
 
 @pytest.fixture
 def bag(level: None) -> Iterator[Bag]:
-    """Makes endpoints and closes them after the test."""
+    """A maker of endpoints that closes them after the test."""
     with Bag() as bag:
         yield bag
 
@@ -179,7 +179,7 @@ def many_switches() -> Iterator[None]:
 
 @pytest.fixture
 def reports(monkeypatch: pytest.MonkeyPatch) -> list[BaseException]:
-    """What threads and the callbacks of routers raise, instead of printing it."""
+    """Exceptions of threads and of routers' callbacks, collected instead of printed."""
     reports: list[BaseException] = []
 
     def hook(arguments: threading.ExceptHookArgs) -> None:

@@ -1,4 +1,4 @@
-"""Payloads with buffers beside the pickle: what is copied, and what a hostile one can do."""
+"""Payloads with buffers beside the pickle: their copies, and hostile ones."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Region:
 
 @contextmanager
 def allocating_at_most(size: int) -> Iterator[None]:
-    """What Python allocates in the block is at no time more than so many bytes."""
+    """Assert that Python never allocates more than so many bytes in the block."""
     tracemalloc.start()
     try:
         yield
@@ -59,7 +59,7 @@ LARGE_ONES = {
     "region": lambda: Region(bytearray(LARGE)),
 }
 COPIES = {"bytes": 1, "bytearray": 1, "array": 1}
-"""What has to own its memory is copied once, by the receiver."""
+"""An object that has to own its memory is copied once, by the receiver."""
 
 
 @pytest.mark.parametrize("kind", LARGE_ONES)

@@ -1,4 +1,4 @@
-"""Which pickler carries what, and what the wire shows of it."""
+"""The pickler of each kind of object, and its trace on the wire."""
 
 from __future__ import annotations
 
@@ -169,7 +169,7 @@ def test_output_of_other_threads_is_left_alone(capsys: pytest.CaptureFixture[str
 
 @pytest.mark.parametrize(("value", "safe"), [("1", True), ("yes", True), ("0", False), ("", False)])
 def test_safe_mode(monkeypatch: pytest.MonkeyPatch, value: str, safe: bool) -> None:
-    """It is read when a codec is bound, and sending works."""
+    """The variable is read when a codec is bound, and sending works."""
     monkeypatch.setenv(pickled.SAFE_VARIABLE, value)
     coder = pickled.PickleCodec().bind(Any, None, None)
     monkeypatch.delenv(pickled.SAFE_VARIABLE)

@@ -1,4 +1,4 @@
-"""What type checkers infer; checked by mypy, and harmless to run."""
+"""The types that type checkers infer; checked by mypy, and harmless to run."""
 
 from __future__ import annotations
 

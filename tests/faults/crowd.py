@@ -65,7 +65,7 @@ class Board:
 
 
 class Parcel:
-    """A message of one size that says who sent it, in which run, and its number there."""
+    """A message of one size that states its sender, run and number."""
 
     def __init__(self, size: int) -> None:
         self._bytes = bytearray((_PATTERN * (size // len(_PATTERN) + 1))[:size])
@@ -99,7 +99,7 @@ def greet(name: str) -> Talk:
 
 
 def speak(name: str) -> None:
-    """Send numbered messages, a few ahead of what has arrived, until it is over."""
+    """Send numbered messages, a few ahead of those received, until the run is over."""
     _, orders = greet(name)
     who, tx, region = orders.recv()
     board = Board(region)

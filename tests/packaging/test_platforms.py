@@ -1,4 +1,4 @@
-"""The tables of docs/platforms.md are what runs of the kit wrote down, and complete."""
+"""The tables of docs/platforms.md equal the reports of the kit's runs, and are complete."""
 
 from __future__ import annotations
 

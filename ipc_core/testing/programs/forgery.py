@@ -1,4 +1,4 @@
-"""What hostile children do with the sender that a server's name gives them."""
+"""Programs of hostile children, which abuse the sender that a server's name gives them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What processes do that are sent signals. Each needs its main thread and its timers for itself."""
+"""Programs of processes that are sent signals. Each needs a main thread and timers of its own."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ INTERVAL = 0.01
 
 TIMEOUT = 0.5
 LATE = 0.1
-"""How much later than asked for a timed wait may return in a storm: seconds."""
+"""The seconds by which a timed wait may return late in a storm of signals."""
 
 ATTEMPTS = 3
 """A busy machine may keep a process from running for LATE; not so often in a row."""
@@ -158,7 +158,7 @@ class Storm:
 
 
 def wait_in_a_storm(what: str) -> None:
-    """A timed wait in vain takes its time, and then a wait of any length gets what comes."""
+    """A timed wait in vain takes its time, and then a wait of any length gets the next message."""
     with Bag() as bag, Storm() as storm:
         wait = _wait_for(bag, what)
         for attempt in range(ATTEMPTS):
@@ -203,7 +203,7 @@ def transfer_in_a_storm() -> None:
 
 
 def interrupt(what: str) -> None:
-    """Ctrl-C ends a wait, with and without a timeout; the next one gets what comes."""
+    """Ctrl-C ends a wait, with and without a timeout; the next one gets the next message."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
     with Bag() as bag:
         wait = _wait_for(bag, what)

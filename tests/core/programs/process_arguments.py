@@ -25,7 +25,7 @@ class Job:
 
 
 def double(tx: ipc.IpcSender[int], rx: ipc.IpcReceiver[int], job: Job) -> None:
-    """Send twice what arrives until a None; then write into the region."""
+    """Send back twice each number until a None; then write into the region."""
     raw, region = job.inside["bytes"], job.inside["region"]
     for number in rx:
         if number is None:
@@ -81,7 +81,7 @@ def write(*ends: Any) -> None:
 
 
 def clones(context: Any) -> None:
-    """Arguments that share what they are made of."""
+    """Arguments that share their parts."""
     tx, rx = ipc.channel()
     region = ipc.IpcSharedMemory.from_byte(255, 5)
     ends = (tx, region, tx.clone(), region.clone())

@@ -92,7 +92,7 @@ def interrupt_send(
     bag: Bag, step: int, modules: tuple[str, ...], size: int = 1, queued: int = 0
 ) -> bool:
     """Interrupt the sending of a sender, a receiver and some bytes at a line. Either it has
-    happened as a whole or not at all; what was in it can be used; the next message is right."""
+    happened as a whole or not at all; its attachments can be used; the next message is right."""
     (tx, rx), (sub_tx, sub_rx), (moved_tx, moved_rx) = (bag.channel() for _ in range(3))
     for number in range(queued):
         tx.send(number)
@@ -195,12 +195,12 @@ def _nested(inner: IpcReceiver[Any]) -> str:
 class TestInterrupts:
     @pytest.mark.parametrize("size", [1, MIB], ids=["small", "large"])
     def test_interrupted_at_every_line_of_a_send(self, bag: Bag, size: int) -> None:
-        """W2, W3, W39: wherever a send is interrupted, what was to be sent stays usable."""
+        """W2, W3, W39: wherever a send is interrupted, the ends in its message stay usable."""
         at_every_line(lambda step: interrupt_send(bag, step, CORE, size), 15)
 
     @requires(Capability.UNBOUNDED)
     def test_interrupted_at_every_line_of_a_send_to_a_long_queue(self, bag: Bag) -> None:
-        """W2, W39: also where the message has to wait behind many."""
+        """W2, W39: an interrupted send to a long queue leaves the ends in its message usable."""
         at_every_line(lambda step: interrupt_send(bag, step, CORE, queued=LONG), 15)
 
     @drops

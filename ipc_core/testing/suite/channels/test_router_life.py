@@ -1,4 +1,4 @@
-"""How a router starts and ends, and that it then holds nothing."""
+"""Start and end of a router, after which it holds nothing."""
 
 from __future__ import annotations
 

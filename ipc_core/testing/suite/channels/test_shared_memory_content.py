@@ -1,4 +1,4 @@
-"""What regions are made from, and what is in them then."""
+"""Regions made from every kind of source, and their content then."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ class TestSharedMemoryContent:
 
     @pytest.mark.usefixtures("backend")
     def test_regions_are_equal_when_their_bytes_are(self) -> None:
-        """B22: whatever they are."""
+        """B22: regions of any bytes are equal exactly when the bytes are."""
 
         @RUN
         @given(one=st.binary(max_size=50), other=st.binary(max_size=50))
@@ -82,7 +82,7 @@ class TestSharedMemoryContent:
 
     @pytest.mark.parametrize("size", PARTS)
     def test_large_regions_are_equal_when_their_bytes_are(self, bag: Bag, size: int) -> None:
-        """B22: to the last byte."""
+        """B22: large regions are equal only if every byte is, to the last."""
         one, other = bag.region(pattern(size)), bag.region(pattern(size))
         assert one == other
         for at in (0, size // 2, size - 1):
@@ -94,13 +94,13 @@ class TestSharedMemoryContent:
     @pytest.mark.parametrize("byte", [0, 1, 255])
     @pytest.mark.parametrize("size", PARTS)
     def test_a_repeated_byte(self, bag: Bag, byte: int, size: int) -> None:
-        """B21: in all of a region."""
+        """B21: a fill byte fills all of a region."""
         region = bag.keep(IpcSharedMemory.from_byte(byte, size))
         assert same(region.take(), bytes((byte,)) * size)
 
     @pytest.mark.parametrize("size", [0, 1, 5000, *PARTS])
     def test_an_empty_region_is_filled_in_place(self, bag: Bag, size: int) -> None:
-        """B21: it is of zeros, until somebody writes there."""
+        """B21: an empty region consists of zeros until it is written to."""
         region = bag.keep(IpcSharedMemory.empty(size))
         assert same(bytes(region), bytes(size))
         region.buffer_mut()[:] = pattern(size)
@@ -198,7 +198,7 @@ class TestSharedMemoryContent:
     def test_regions_of_nonsense(
         self, bag: Bag, make: Callable[[], object], error: type[Exception], text: str
     ) -> None:
-        """B21: one line says what is wrong."""
+        """B21: an error of one line names the mistake."""
         with pytest.raises(error, match=text) as caught:
             make()
         assert "\n" not in str(caught.value)
@@ -229,7 +229,7 @@ class TestSharedMemoryContent:
         assert bytes(region) == b"content"
 
     def test_a_region_that_goes_to_and_fro(self, bag: Bag) -> None:
-        """B20: it is the same memory all the time, and costs as much after a hundred hops."""
+        """B20: a region sent a hundred times stays the same memory, at the same cost."""
         there, back = bag.channel(), bag.channel()
         region = bag.region(bytes(100))
         before: list[int] = []

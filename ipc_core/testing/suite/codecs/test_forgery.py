@@ -75,7 +75,7 @@ class TestForgery:
         assert rx.recv() == "next"
 
     def test_random_forgeries(self, bag: Bag, backend: Backend) -> None:
-        """I38, I40: whatever refers to whatever, it is a message or a DecodeError, attachments
+        """I38, I40: any reference to any slot yields a message or a DecodeError, attachments
         that nobody holds are closed, and the next message arrives."""
         tx, rx = bag.forged_channel(backend)
         classes = [end for end in KINDS if end is not IpcSharedMemory or _shares(backend)]
@@ -145,7 +145,7 @@ class TestForgery:
 @each_test(requires(Capability.CROSS_PROCESS))
 class TestForgeryOfProcesses:
     def test_child_forges_slots(self, bag: Bag, children: Children) -> None:
-        """W1, I38: what a child forges is an error for each message, and no more."""
+        """W1, I38: each forged message of a child is an error, and no more."""
         server, name = bag.server()
         child = children.start(forgery_programs.forge_slots, name)
         rx, first = server.accept(BOUND)

@@ -42,7 +42,7 @@ class TestPicklingBuffers:
             assert bytes(received[5].memory) == data
 
     def test_what_arrives_is_its_own(self, bag: Bag) -> None:
-        """I86: a change of what was received changes neither what was sent nor another part."""
+        """I86: a change of a received buffer changes neither the original nor another part."""
         tx, rx = bag.channel()
         for size in (100, 3 * MIB):
             sent = [bytearray(size), memoryview(bytearray(size)), array("B", bytes(size)),
@@ -73,7 +73,7 @@ class TestPicklingBuffers:
         tx.send({"view": memoryview(bytearray(data)), "other": bytes(size)})
         view = rx.recv()["view"]
         gc.collect()
-        for _ in range(6):  # whatever memory is used again
+        for _ in range(6):  # reuse any memory that was freed
             tx.send(memoryview(bytearray(size)))
             assert rx.recv()[-1] == 0
         tx.close()

@@ -150,7 +150,7 @@ DISTINCT = 7
 
 
 def some_senders(bag: Bag, backend: Backend, count: int) -> Made:
-    """Senders of a few channels in turn, and a check that one is what was sent as number n."""
+    """Senders of a few channels in turn, and a check that a received one is the n-th sent."""
     channels = [bag.os_channel(backend) for _ in range(DISTINCT)]
 
     def check(number: int, sender: Any) -> None:

@@ -1,4 +1,4 @@
-"""Who owns an attachment: before a send, after it, and after one that failed."""
+"""The owner of an attachment: before a send, after it, and after one that failed."""
 
 from __future__ import annotations
 

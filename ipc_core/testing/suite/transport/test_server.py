@@ -39,7 +39,7 @@ class TestTransportServer:
 
     @pytest.mark.threads
     def test_transport_server_connect_first(self, bag: Bag, backend: Backend) -> None:
-        """B77: what a client sent is accepted although the client is gone."""
+        """B77: a client's message is accepted although the client is gone."""
         server = bag.keep(backend.one_shot_server())
 
         def visit() -> None:
@@ -134,7 +134,7 @@ class TestTransportServer:
 
     @pytest.mark.threads
     def test_transport_server_clients_race(self, bag: Bag, backend: Backend) -> None:
-        """B76: of many clients that connect at once, exactly one succeeds, and is accepted."""
+        """B76: exactly one of many clients that connect at once succeeds, and is accepted."""
         for _ in range(20):
             server = bag.keep(backend.one_shot_server())
             start = threading.Barrier(4)
