@@ -1,23 +1,27 @@
-# Two commands do everything: `make demo` and `make test`.
+# `make demo` shows it at work, `make test` tests it on this Python, `make test-all` everywhere.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 export PIP_CONSTRAINT := $(CURDIR)/.ci/constraints.txt
 
-.PHONY: demo test quick test-macos test-wasm test-windows platforms lint bench faults soak fuzz clean
+.PHONY: demo test test-all test-macos test-wasm test-windows platforms lint bench faults soak fuzz clean
 
 demo: $(VENV)/installed
 	$(BIN)/ipc-core demo $(ARGS)
 
-# Three environments at a time, since much of their time is waiting; what measures speed runs alone.
+# On this Python: the core, the kit on unix and inprocess, lint and types. ARGS: for tox.
 test: $(VENV)/installed
 ifdef ARGS
 	$(BIN)/tox run $(ARGS)
 else
+	$(BIN)/tox run-parallel --parallel 3 --parallel-no-spinner -e py-unix,py-core,py-inprocess,types,lint
+endif
+
+# Three environments at a time, since much of their time is waiting. Speed is measured alone.
+test-all: $(VENV)/installed
 	TOX_SKIP_ENV='speed' $(BIN)/tox run-parallel --parallel 3 --parallel-no-spinner
 	$(BIN)/tox run -e speed
-endif
 
 # On a fake of the Mach kernel.
 test-macos: $(VENV)/installed
@@ -27,18 +31,12 @@ test-macos: $(VENV)/installed
 test-windows:
 	tools/windows/test.sh $(ARGS)
 
-# This interpreter only, without making environments.
-quick: $(VENV)/installed
-	$(BIN)/python -m pytest backends tests --ignore tests/packaging
-	$(BIN)/python -m pytest --pyargs ipc_core.testing.suite --ipc-backend unix
-	$(BIN)/python -m pytest --pyargs ipc_core.testing.suite --ipc-backend inprocess
-
 # On two WebAssembly interpreters, which it installs into .wasm/.
 # ARGS: pyodide or wasi, then -- and arguments for pytest.
 test-wasm:
 	$(PYTHON) tools/wasm/run.py $(ARGS)
 
-# Writes the tables of docs/platforms.md from the last `make test`.
+# Writes the tables of docs/platforms.md from the last `make test-all`.
 platforms:
 	$(PYTHON) tools/platforms.py
 

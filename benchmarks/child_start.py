@@ -1,4 +1,4 @@
-"""A child by subprocess and a one-shot server, against one by multiprocessing's spawn."""
+"""The start of a child by subprocess and a one-shot server, against multiprocessing's spawn."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ CHILD = "import sys, ipc_core; ipc_core.IpcSender.connect(sys.argv[1]).send('rea
 
 
 def ours(count: int) -> float:
+    """Return the seconds until the first messages of that many children."""
     taken = 0.0
     for _ in range(count):
         started = time.perf_counter()

@@ -1,4 +1,4 @@
-"""What the default codec adds to bare C pickle, without any transport."""
+"""The default codec against bare C pickle, without any transport."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ Turns = tuple[Callable[[Any], Any], Callable[[Any], Any]]
 
 
 def timed(turns: Turns, obj: object, count: int) -> float:
-    """Seconds of a processor to encode and decode an object so many times."""
+    """Return the seconds of processor time to encode and decode an object `count` times."""
     there, back = turns
-    started = time.process_time()  # other programs do not count
+    started = time.process_time()  # excludes other programs
     for _ in range(count):
         back(there(obj))
     return time.process_time() - started
@@ -41,14 +41,14 @@ def codec() -> Turns:
 
 
 def whole() -> Turns:
-    """With the bookkeeping for endpoints, and the errors, of a message."""
+    """Return the two directions of a message: a codec with endpoints' bookkeeping and errors."""
     backend = choice.backend()
 
     def there(obj: object) -> Any:
-        return message.encode(DEFAULT, obj)
+        return message.encode_message(DEFAULT, obj)
 
     def back(encoded: tuple[Any, Sequence[Any]]) -> Any:
-        return message.decode(DEFAULT, backend, encoded[0], ())
+        return message.decode_message(DEFAULT, backend, encoded[0], ())
 
     return there, back
 

@@ -18,7 +18,7 @@ except ImportError:
 
 
 class Job(msgspec.Struct):
-    """What `MESSAGE` is, with a type."""
+    """The content of `MESSAGE`, as a type."""
 
     id: int
     name: str
@@ -36,7 +36,7 @@ def streamed(cpus: tuple[int, int], typed: bool, count: int) -> float:
 
 
 def to_itself(typed: bool, count: int) -> float:
-    """Seconds of `count` messages that a process sends and then receives."""
+    """Return the seconds of `count` messages that a process sends and then receives."""
     ends: tuple[Any, Any] = ipc_core.channel(Job, codec="msgspec") if typed else ipc_core.channel()
     message = JOB if typed else MESSAGE
     with ends[0] as tx, ends[1] as rx:

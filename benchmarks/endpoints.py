@@ -20,14 +20,16 @@ ONE_CORE, TWO_CORES = (0, 0), (0, 1)
 ACK = b"closed"
 
 Make = Callable[[], tuple[Any, Any]]
-"""Makes a sender and a receiver."""
+"""A maker of a sender and a receiver."""
 
 
 def hand_over(
     there: tuple[Any, Any], end: Any, ack: tuple[Any, Any], cpus: tuple[int, int], count: int
 ) -> float:
-    """Seconds in which another process sends `end` that many times, each received, closed and
-    acknowledged."""
+    """Return the seconds in which `end` is handed over `count` times.
+
+    Another process sends it; here it is received, closed and acknowledged.
+    """
     (sender, receiver), (ack_tx, ack_rx) = there, ack
 
     def give() -> None:
@@ -64,7 +66,7 @@ OURS, THEIRS = (ipc_core.channel,) * 3, (pipe,) * 3
 
 
 def hand_over_by(makes: Sequence[Make], cpus: tuple[int, int], count: int) -> float:
-    """The same with new channels: for the end that is sent, to carry it, and to acknowledge it."""
+    """Hand over with new channels: one to be sent, one to carry it, one to acknowledge it."""
     make_end, make_carrier, make_ack = makes
     end, other = make_end()
     with other:
@@ -80,7 +82,7 @@ def their_empty(count: int) -> float:
 
 
 def to_and_fro(sender: Any, receiver: Any, count: int) -> float:
-    """Seconds of that many messages, each received before the next is sent."""
+    """Return the seconds of `count` messages, each received before the next is sent."""
     with sender, receiver:
         started = time.perf_counter()
         for _ in range(count):
@@ -90,15 +92,15 @@ def to_and_fro(sender: Any, receiver: Any, count: int) -> float:
 
 
 def kept(pair: tuple[Any, Any], keep: int) -> Any:
-    """One end of a channel whose other end is closed."""
+    """Close one end of a channel and return the other, the one at index `keep`."""
     pair[1 - keep].close()
     return pair[keep]
 
 
 def bounce(make: Make, keep: int, size: int, count: int) -> float:
-    """Seconds in which a list of ends goes over a channel and back into hand that many times.
+    """Return the seconds in which a list of ends is sent and received `count` times.
 
-    `make` returns (sender, receiver), and `keep` says which of them is in the list.
+    `make` returns (sender, receiver), and `keep` is the index of the one that is in the list.
     """
     sender, receiver = make()
     with sender, receiver:
@@ -131,9 +133,9 @@ WORKS = [
     ),
     Work("an empty message, one thread", our_empty, their_empty, 1000),
     *(
-        Work(f"a list of {size} {what}", partial(our_bounce, keep, size),
+        Work(f"a list of {size} {kind}", partial(our_bounce, keep, size),
              partial(bounce, pipe, keep, size), 200 // (size + 1), "Connection")
-        for keep, what in enumerate(("senders", "receivers"))
+        for keep, kind in enumerate(("senders", "receivers"))
         for size in (0, 1, 8, 64)
     ),
 ]  # fmt: skip

@@ -1,5 +1,8 @@
-"""Import, a first channel and its first message in a fresh Python, against the least that could
-do it: a socket pair and pickle. Measured inside the child, so without Python's own start."""
+"""Import, a first channel and its first message, in a fresh Python.
+
+The peer is the least that could do it: a socket pair and pickle. Measured inside the child, so
+without Python's own start.
+"""
 
 from __future__ import annotations
 
@@ -25,6 +28,7 @@ assert pickle.loads(rx.recv(65536)) == {"a": 1}
 
 
 def run(program: str, count: int) -> float:
+    """Return the seconds that `count` fresh interpreters measure for a program."""
     timed = (
         f"import time\nstarted = time.perf_counter()\n{program}\n"
         "print(time.perf_counter() - started)"

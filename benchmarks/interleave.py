@@ -1,8 +1,8 @@
 """Compare two ways of doing the same work, in one run, taking turns.
 
-A machine's speed changes from minute to minute, so only ratios of neighbours are told: each round
-runs both, and the ratio of the medians over all rounds is the result. How far the ratios of single
-rounds lie apart says how much to believe it.
+A machine's speed changes from minute to minute, so only ratios of neighbours are compared: each
+round runs both, and the ratio of the medians over all rounds is the result. The spread of the
+ratios of single rounds shows how reliable it is.
 """
 
 from __future__ import annotations
@@ -35,16 +35,16 @@ class Comparison:
 
     @property
     def ratio(self) -> float:
-        """Below 1, `ours` is faster."""
+        """The quotient of the medians; below 1, `ours` is faster."""
         return self.ours / self.theirs
 
 
 @dataclass(frozen=True)
 class Work:
-    """Something that both sides can do.
+    """A piece of work that both sides can do.
 
-    `ours` and `theirs` do it as often as they are told and return the seconds which that took,
-    without preparations. `goal` is the ratio to reach.
+    `ours` and `theirs` do it `count` times and return the seconds taken, without preparations.
+    `goal` is the ratio to reach.
     """
 
     name: str
@@ -56,9 +56,9 @@ class Work:
     rounds: int = 25
 
     def run(self, quick: bool) -> str:
-        """Return the row of the table; `quick` only shows that the work can be done."""
+        """Return the row of the table; if `quick`, only check that the work can be done."""
         count = max(1, self.count // 20) if quick else self.count
-        if not quick:  # modules, byte code and helper processes of both sides are there from now on
+        if not quick:  # a first time, so that modules, byte code and helper processes exist
             self.ours(1)
             self.theirs(1)
         result = compare(
@@ -73,7 +73,7 @@ class Work:
 
 
 def compare(ours: Callable[[], float], theirs: Callable[[], float], rounds: int) -> Comparison:
-    """Call both in turn; each returns the seconds that its work took."""
+    """Call both in turn, `rounds` times; each returns the seconds that its work took."""
     pairs = [(ours(), theirs()) for _ in range(rounds)]
     ratios = [our_time / their_time for our_time, their_time in pairs]
     mine, yours = (statistics.median(times) for times in zip(*pairs, strict=True))
@@ -110,14 +110,14 @@ def child(work: Callable[[], object], cpu: int | None = None) -> Iterator[None]:
 
 
 def pin(cpu: int | None) -> None:
-    """Stay on one processor, or with None use all."""
+    """Run this process on one processor only, or with None on all."""
     if hasattr(os, "sched_setaffinity"):
         cpus = range(os.cpu_count() or 1)
         os.sched_setaffinity(0, cpus if cpu is None else {cpu % len(cpus)})
 
 
 def descriptors() -> int:
-    """How many this process has open."""
+    """Return the number of descriptors that this process has open."""
     return len(os.listdir("/dev/fd"))
 
 

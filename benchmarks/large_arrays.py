@@ -1,6 +1,7 @@
 """The most memory that a process needs to send, and to receive, one large array.
 
-`--mib N` sets its size. A process's memory is what it has resident, less what it had before.
+`--mib N` sets its size. The memory counted is the peak of a process's resident memory, less that
+before.
 """
 
 from __future__ import annotations
@@ -21,12 +22,16 @@ STEP = 1 << 20
 
 
 def resident() -> int:
+    """Return the bytes of this process's memory that are resident."""
     with open("/proc/self/statm") as file:
         return int(file.read().split()[1]) * 4096
 
 
 class Peak:
-    """Watches this process's memory in a thread while the block runs."""
+    """A watch on this process's memory, in a thread, while the block runs.
+
+    At the end `bytes` is the peak, less the memory at the start.
+    """
 
     def __enter__(self) -> Self:
         self._before = self.bytes = resident()
@@ -46,6 +51,7 @@ class Peak:
 
 
 def receive(name: str) -> None:
+    """Receive the array in a child, check it, and send back the peak."""
     jobs_tx, jobs = ipc_core.channel()
     with ipc_core.IpcSender.connect(name) as results, jobs:
         results.send(jobs_tx)
@@ -53,14 +59,14 @@ def receive(name: str) -> None:
         with Peak() as peak:
             view = jobs.recv()["array"]
             right = all(view[at] == at // STEP % 251 for at in range(0, len(view), STEP))
-            view[::4096].tolist()  # it reads every page
+            view[::4096].tolist()  # reads every page
             view[0] = 1
         assert right
         results.send(peak.bytes)
 
 
 def send(size: int) -> tuple[int, int]:
-    """The peaks of the sender and of the receiver, in bytes."""
+    """Send an array to a child; return the peaks of this sender and of the receiver, in bytes."""
     server, name = ipc_core.IpcOneShotServer.new()
     command = [sys.executable, __file__, "--receive", name]
     with server, subprocess.Popen(command) as process:

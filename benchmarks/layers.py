@@ -1,7 +1,7 @@
-"""Where the time of work between two processes goes: each row goes one layer further up.
+"""The time of work between two processes by layers: each row goes one layer further up.
 
-On one core, against `multiprocessing`, which always does all of it: so the first rows tell how low
-the last one could get.
+On one core, against `multiprocessing`, which always does all of it: so the first rows are lower
+bounds for the last one.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ MESSAGE = bytes(16)
 
 
 class End:
-    """An end of a channel that runs no more than a part of what sends or receives."""
+    """An end of a channel that runs only the lower layers of a send or a receive."""
 
     def __init__(self, whole: Any, call: Callable[..., Any]) -> None:
         self.send = self.recv = call
@@ -36,7 +36,7 @@ class End:
 
 
 def sockets() -> tuple[End, End]:
-    """One system call to send and one to receive, which takes descriptors too."""
+    """Make a pair with one system call to send and one to receive, ready for descriptors too."""
     one, other = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     buffers, flags = [bytearray(1 << 16)], int(socket.MSG_CMSG_CLOEXEC)
     start, receive = memoryview(buffers[0])[: len(MESSAGE)], other.recvmsg_into
@@ -49,7 +49,7 @@ def sockets() -> tuple[End, End]:
 
 
 def sockets_for_sockets() -> tuple[End, End]:
-    """The same with one descriptor in each message."""
+    """Make such a pair with one descriptor in each message."""
     one, other = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     buffers, flags = [bytearray(1 << 16)], int(socket.MSG_CMSG_CLOEXEC)
 
@@ -66,14 +66,14 @@ def sockets_for_sockets() -> tuple[End, End]:
 
 
 def handles() -> tuple[End, End]:
-    """The backend, below the core."""
+    """Make a pair that calls the backend, below the core."""
     tx, rx = ipc_core.bytes_channel()
     receive = rx._handle.recv
     return End(tx, tx._handle.send), End(rx, lambda: receive(None)[0])
 
 
 def handles_for_handles() -> tuple[End, End]:
-    """The same with one endpoint's handle in each message."""
+    """Make such a pair with one endpoint's handle in each message."""
     tx, rx = ipc_core.bytes_channel()
     send, receive = tx._handle.send, rx._handle.recv
     return End(tx, lambda end: send(MESSAGE, [end._handle])), End(rx, lambda: receive(None)[1][0])

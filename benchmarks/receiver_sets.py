@@ -1,4 +1,4 @@
-"""Waiting for many channels, against `multiprocessing.connection.wait` on a list of pipes."""
+"""Waits for many channels, against `multiprocessing.connection.wait` on a list of pipes."""
 
 from __future__ import annotations
 
@@ -10,10 +10,9 @@ from multiprocessing.connection import Connection, wait
 
 from interleave import Work, main
 
-from ipc_core import ChannelClosed, IpcReceiverSet, MessageReceived
-from ipc_core.channels import channel
+from ipc_core import ChannelClosed, IpcReceiverSet, MessageReceived, channel
 
-# How many channels have a message, of how many.
+# The number of channels with a message, and the number of channels.
 ACTIVE = [
     (1, 1), (1, 5), (2, 5), (5, 5), (1, 20), (5, 20), (20, 20), (1, 100), (5, 100), (100, 100),
     (1, 1000),
@@ -21,6 +20,7 @@ ACTIVE = [
 
 
 def our_selects(active: int, size: int, count: int) -> float:
+    """Return the seconds to send to `active` of `size` channels and receive, `count` times."""
     with IpcReceiverSet.new() as receivers:
         senders = []
         for _ in range(size):

@@ -1,4 +1,4 @@
-"""Bytes, arrays and regions to another process and back."""
+"""Round trips of bytes, arrays and regions to another process and back."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ CORES = 0, 1
 def echo(
     there: tuple[Any, Any], back: tuple[Any, Any], message: Any, cpus: tuple[int, int], count: int
 ) -> float:
-    """Seconds of `count` round trips over two (sender, receiver) pairs."""
+    """Return the seconds of `count` round trips over two (sender, receiver) pairs."""
     (tx, child_rx), (child_tx, rx) = there, back
 
     def answer() -> None:
@@ -54,7 +54,7 @@ def theirs(message: Any, cpus: tuple[int, int], count: int) -> float:
 
 
 def ours_resent(message: bytes, count: int) -> float:
-    """The same region each time."""
+    """Return the seconds of round trips with the same region each time."""
     with ipc_core.IpcSharedMemory.from_bytes(message) as region:
         return ours(region, CORES, count)
 

@@ -40,6 +40,7 @@ greatest ratio of one round, and the ratio that is aimed at.
 
 
 def machine() -> str:
+    """Describe the machine and the interpreter in a line."""
     return (
         f"{os.cpu_count()} processors, {platform.system()} {platform.release()},"
         f" {platform.machine()}, {platform.python_implementation()} {platform.python_version()}"
@@ -68,7 +69,7 @@ def main(arguments: list[str]) -> None:
 
 
 def write(section: str) -> None:
-    """Put this interpreter's section in the place of what its version had before."""
+    """Write a section to the results, in place of an earlier one of the same Python version."""
     version = ".".join(platform.python_version_tuple()[:2])
     sections = {version: section}
     if RESULTS.exists():

@@ -1,7 +1,7 @@
-"""Where the time of a small message goes: each row does more of what a send and a receive do.
+"""The time of a small message by steps: each row does more steps of a send and a receive.
 
-All in one thread, against `Pipe`, which does the same work: so the first rows tell how low the
-last one could get.
+All in one thread, against `Pipe`, which does the same work: so the first rows are lower bounds for
+the last one.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ def times(step: Callable[[], object], count: int) -> float:
 
 
 def system_calls(count: int) -> float:
-    """One to send and one to receive, which takes descriptors too."""
+    """Make one system call to send and one to receive, ready for descriptors too."""
     data, buffer = pickle.dumps(MESSAGE, 5), bytearray(1 << 16)
     one, other = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     send, receive, flags = one.send, other.recvmsg_into, int(socket.MSG_CMSG_CLOEXEC)
@@ -42,12 +42,12 @@ def system_calls(count: int) -> float:
 
 
 def and_pickle(count: int) -> float:
-    """The system calls, and what pickles and unpickles."""
+    """Make the system calls, and pickle and unpickle."""
     return system_calls(count) + times(lambda: pickle.loads(pickle.dumps(MESSAGE, 5)), count)
 
 
 def handles(count: int) -> float:
-    """The backend, below the core, which gets and gives bytes."""
+    """Call the backend, below the core, with bytes."""
     tx, rx = ipc_core.channel()
     data = pickle.dumps(MESSAGE, 5)
     send, receive = tx._handle.send, rx._handle.recv
@@ -61,6 +61,7 @@ def handles(count: int) -> float:
 
 
 def whole(count: int) -> float:
+    """Send and receive by the core."""
     tx, rx = ipc_core.channel()
     with tx, rx:
 

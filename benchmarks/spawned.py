@@ -1,4 +1,4 @@
-"""What a spawned child runs. It imports nothing, as the child's start is being measured."""
+"""The function of a spawned child. It imports nothing, as the child's start is measured."""
 
 
 def say_ready(writer):

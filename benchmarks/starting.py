@@ -1,4 +1,4 @@
-"""From starting a child to its first message.
+"""The time from the start of a child to its first message.
 
 A spawned child imports its parent's script again, so this one imports nothing at its top.
 """

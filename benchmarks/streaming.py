@@ -17,7 +17,7 @@ MEBIBYTE = bytes(1 << 20)
 
 
 def stream(sender: Any, receiver: Any, message: object, cpus: tuple[int, int], count: int) -> float:
-    """Seconds from the first received message to the last, of `count` and one more."""
+    """Return the seconds from the first received message to the last, of `count + 1`."""
 
     def produce() -> None:
         receiver.close()

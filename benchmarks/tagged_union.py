@@ -18,7 +18,7 @@ Make = Callable[[random.Random], Any]
 
 
 def transfer(sender: Any, receiver: Any, make: Make, count: int) -> float:
-    """Seconds of sending and receiving, without making the values."""
+    """Return the seconds to send and receive `count` values, without making them."""
     rng = random.Random(count)
     values = [make(rng) for _ in range(count)]
     with sender, receiver:

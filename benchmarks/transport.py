@@ -12,7 +12,7 @@ from interleave import Work, main
 
 from ipc_core.plugins import choice
 
-# Above this a pipe might not take a message before somebody reads it.
+# The largest message in bytes that a pipe surely takes before it is read.
 ONE_THREAD = 32 << 10
 SIZES = [2**power for power in range(24)]
 PATTERN = bytes(range(251))
@@ -38,9 +38,9 @@ def their_channels(count: int) -> float:
 def transfer(
     send: Callable[[bytes], object], recv: Callable[[], int], size: int, count: int
 ) -> float:
-    """Seconds of `count` messages; each large one is sent by a thread of its own.
+    """Return the seconds of `count` messages; each large one is sent by a thread of its own.
 
-    `recv` returns the number of bytes that came.
+    `recv` returns the number of received bytes.
     """
     data = (PATTERN * (size // len(PATTERN) + 1))[:size]
     started = time.perf_counter()

@@ -1,4 +1,4 @@
-"""Tagged unions as Python has them: a class for each variant, told apart by `match`."""
+"""Tagged unions in Python: a class for each variant, told apart by `match`."""
 
 from __future__ import annotations
 

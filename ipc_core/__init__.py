@@ -7,6 +7,7 @@ rx.recv()
 
 from __future__ import annotations
 
+import ipc_core._typing as t
 from ipc_core.channels.channel import bytes_channel, channel
 from ipc_core.channels.receiver import IpcBytesReceiver, IpcReceiver, OpaqueIpcReceiver
 from ipc_core.channels.sender import IpcBytesSender, IpcSender, OpaqueIpcSender
@@ -30,30 +31,28 @@ from ipc_core.spi.errors import (
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any
-
-    from ipc_core.channels.receiver_set import (
+    from ipc_core.channels.receiver_set import IpcReceiverSet
+    from ipc_core.channels.router import ROUTER, Router
+    from ipc_core.channels.selection import (
         ChannelClosed,
         IpcMessage,
-        IpcReceiverSet,
         IpcSelectionResult,
         MessageReceived,
     )
-    from ipc_core.channels.router import ROUTER, Router
     from ipc_core.channels.server import IpcOneShotServer
     from ipc_core.channels.shared_memory import IpcSharedMemory
     from ipc_core.channels.stream import IpcStream
 
-# What the first message does not need is imported on first use, so that children start quickly.
+# Names that the first message does not need are imported on first use: children start quickly.
 _LAZY = {
-    "ChannelClosed": "channels.receiver_set",
-    "IpcMessage": "channels.receiver_set",
+    "ChannelClosed": "channels.selection",
+    "IpcMessage": "channels.selection",
     "IpcOneShotServer": "channels.server",
     "IpcReceiverSet": "channels.receiver_set",
     "IpcStream": "channels.stream",
-    "IpcSelectionResult": "channels.receiver_set",
+    "IpcSelectionResult": "channels.selection",
     "IpcSharedMemory": "channels.shared_memory",
-    "MessageReceived": "channels.receiver_set",
+    "MessageReceived": "channels.selection",
     "ROUTER": "channels.router",
     "Router": "channels.router",
 }
@@ -98,7 +97,7 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> t.Any:
     module = _LAZY.get(name)
     if module is None:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -8,7 +8,7 @@ _NEEDED = ("click", "rich", "typer")
 
 
 def main() -> int:
-    """Run the command line; return its exit status. 2 when what it needs is not installed."""
+    """Run the command line; return its exit status. 2 without a package that it needs."""
     try:
         from ipc_core.cli import commands
 

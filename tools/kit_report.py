@@ -1,10 +1,10 @@
-"""A pytest plugin that writes down what a run of the conformance kit came to.
+"""A pytest plugin that writes a report of a run of the conformance kit.
 
     python -m pytest -p tools.kit_report --kit-report NAME --pyargs ipc_core.testing.suite ...
 
-writes .cache/kit/NAME.json, which tools/platforms.py reads: on what it ran, the numbers of tests
-passed and failed, those skipped for each reason, and a digest of the kit. A run that was told to
-leave tests out writes nothing, and takes away what an earlier one wrote.
+writes .cache/kit/NAME.json, which tools/platforms.py reads: the backend, the interpreter and the
+system, the numbers of tests passed and failed, those skipped for each reason, and a digest of the
+kit. A run that leaves tests out writes no report, and removes that of an earlier run.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 class Report:
-    """Counts the outcomes of one run."""
+    """The counts of one run's outcomes, written to `path` at its end."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -84,13 +84,14 @@ class Report:
 
 
 def interpreter() -> str:
+    """Return the name and the version of this Python."""
     names = {"cpython": "CPython"}
     name = names.get(sys.implementation.name, sys.implementation.name)
     return f"{name} {platform.python_version()}"
 
 
 def system() -> str:
-    """What runs the interpreter, by what it says itself: Wine is not Windows."""
+    """Return the name and version of the system, as it calls itself: Wine is not Windows."""
     if sys.platform == "win32":
         import ctypes
 
@@ -111,7 +112,7 @@ def system() -> str:
 
 
 def kit() -> str:
-    """A digest of the kit's files, by which reports of different kits are told apart."""
+    """Return a digest of the kit's files, by which reports of different kits are told apart."""
     folder = Path(ipc_core.testing.__file__).parent
     digest = hashlib.sha256()
     for path in sorted(folder.rglob("*.py"), key=lambda path: path.relative_to(folder).as_posix()):

@@ -1,9 +1,9 @@
-"""Fill the tables of docs/platforms.md with what the last runs of the conformance kit came to.
+"""Fill the tables of docs/platforms.md with the outcomes of the last runs of the conformance kit.
 
     python tools/platforms.py
 
-reads the reports that tools/kit_report.py wrote into .cache/kit during `make test`. They have to be
-there for every row, and to be of one kit. Those of the hosted workflow, put beside them, make
+reads the reports that tools/kit_report.py wrote into .cache/kit during `make test-all`. Every row
+needs its report, and all must be of one kit. Reports of the hosted workflow, put beside them, make
 further rows.
 """
 
@@ -37,7 +37,7 @@ ROWS = {
 
 @dataclass(frozen=True)
 class Row:
-    """One run of the kit, as its report has it."""
+    """One run of the kit, with the fields of its report."""
 
     backend: str
     interpreter: str
@@ -49,25 +49,29 @@ class Row:
 
     @property
     def place(self) -> str:
-        """What it ran on, in words that nobody can take for more."""
+        """The system, in words that do not pass the fake Mach kernel off as macOS."""
         if self.backend == "macos" and not self.system.startswith("macOS"):
             return f"a fake Mach kernel on {self.system}"
         return self.system
 
 
 def load(folder: Path) -> list[Row]:
-    """The rows in their order. Raises SystemExit when one is missing, or they do not compare."""
+    """Return the rows in their order.
+
+    Raises SystemExit when one is missing, or the reports are of different kits.
+    """
     missing = {env for name, env in ROWS.items() if not (folder / f"{name}.json").exists()}
     if missing:
         raise SystemExit(f'no whole run yet: make test ARGS="-e {",".join(sorted(missing))}"')
     names = [*ROWS, *sorted(path.stem for path in folder.glob("hosted-*.json"))]
     rows = [Row(**json.loads((folder / f"{name}.json").read_text("utf-8"))) for name in names]
     if len({row.kit for row in rows}) > 1:
-        raise SystemExit("the reports are of different versions of the kit: run make test again")
+        raise SystemExit("reports of different versions of the kit: run make test-all again")
     return rows
 
 
 def counts(rows: Iterable[Row]) -> list[str]:
+    """Return the lines of the table of passed, skipped and failed tests."""
     lines = [
         "| backend | run on | interpreter | passed | skipped | failed |",
         "|---|---|---|---|---|---|",
@@ -82,7 +86,7 @@ def counts(rows: Iterable[Row]) -> list[str]:
 
 
 def reasons(skipped: Mapping[str, int]) -> str:
-    """Why tests were skipped, and how many: what the backend does not claim, then the rest."""
+    """Return the reasons why tests were skipped, with counts: unclaimed capabilities first."""
     claims, others = [], []
     for reason, count in skipped.items():
         claim = re.fullmatch(r"\w+ does not claim (\w+)", reason)
@@ -95,7 +99,7 @@ def reasons(skipped: Mapping[str, int]) -> str:
 
 
 def explanations(rows: Iterable[Row]) -> list[str]:
-    """A line for each backend, place and set of reasons."""
+    """Return a line for each backend, place and set of reasons."""
     found: dict[tuple[str, str, str], list[str]] = {}
     for row in rows:
         key = row.backend, row.place, reasons(row.skipped)

@@ -2,29 +2,24 @@
 
 from __future__ import annotations
 
-from ipc_core._typing import TypeVar, overload
+import ipc_core._typing as t
 from ipc_core.channels.receiver import IpcBytesReceiver, IpcReceiver
 from ipc_core.channels.sender import IpcBytesSender, IpcSender
 from ipc_core.messages.format import checked_limit, format_for
 from ipc_core.plugins import choice
 from ipc_core.spi import Backend
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from typing import Any
+T = t.TypeVar("T")
 
 
-T = TypeVar("T")
-
-
-@overload
+@t.overload
 def channel(
     *,
     codec: str | None = None,
     max_message: int | None = None,
     backend: str | Backend | None = None,
-) -> tuple[IpcSender[Any], IpcReceiver[Any]]: ...
-@overload
+) -> tuple[IpcSender[t.Any], IpcReceiver[t.Any]]: ...
+@t.overload
 def channel(
     type: type[T],
     *,
@@ -32,31 +27,32 @@ def channel(
     max_message: int | None = None,
     backend: str | Backend | None = None,
 ) -> tuple[IpcSender[T], IpcReceiver[T]]: ...
-@overload
+@t.overload
 def channel(
     type: object,
     *,
     codec: str | None = None,
     max_message: int | None = None,
     backend: str | Backend | None = None,
-) -> tuple[IpcSender[Any], IpcReceiver[Any]]: ...
+) -> tuple[IpcSender[t.Any], IpcReceiver[t.Any]]: ...
 def channel(
     type: object = None,
     *,
     codec: str | None = None,
     max_message: int | None = None,
     backend: str | Backend | None = None,
-) -> tuple[IpcSender[Any], IpcReceiver[Any]]:
+) -> tuple[IpcSender[t.Any], IpcReceiver[t.Any]]:
     """Make a channel for objects; return its sender and its receiver.
 
-    `type` tells the type checker what travels. With the default codec, pickle, nothing is checked
-    at run time; with `codec="msgspec"` what arrives is checked against it. For a union, annotate:
+    `type` is the type of the messages, for the type checker. With the default codec, pickle,
+    nothing is checked at run time; with `codec="msgspec"` each arriving message is. For a union,
+    annotate:
     `pair: tuple[IpcSender[A | B], IpcReceiver[A | B]] = channel()`. `max_message` is the largest
     payload in bytes: more is refused where it is sent, and, before it is decoded, where it is
     received. Codec, type and limit travel with an end that is sent in a message.
 
     Raises NoBackendError when no backend can be used, NotSupportedError for a codec that is not
-    installed, and what the codec raises for a type that it cannot carry.
+    installed, and the codec's own error for a type that it cannot carry.
     """
     format = format_for(type, codec, max_message)
     found = choice.backend(backend)

@@ -1,28 +1,31 @@
-"""Receiver sets of several backends, waited for as one."""
+"""Receiver sets of several backends, waited for as one.
+
+A wait on several backends asks all of them at once, in threads, and the first that has a result
+wakes the others. An exception, such as KeyboardInterrupt, may end the wait after some backends
+have handed out results. These results are owed: they stay here, and the next select returns them
+before it waits.
+"""
 
 from __future__ import annotations
 
 import threading
 import time
 
+import ipc_core._typing as t
 from ipc_core.spi import Backend, NotSupportedError, OsIpcReceiver, OsIpcReceiverSet
 from ipc_core.spi.concurrency import THREADS, mend_after_fork
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from typing import Any
-
 
 class JoinedSets:
-    """One set for each backend that its receivers come from.
+    """A receiver set for each backend that the receivers come from.
 
-    With one backend, which is what nearly every program has, it only passes calls on. With
-    several, a wait takes a thread for each but one; whoever has a result wakes the others.
+    With one backend, as in nearly every program, calls are only passed on. With several, a wait
+    takes a thread for each but one.
     """
 
     def __init__(self) -> None:
         self._parts: dict[str, OsIpcReceiverSet] = {}
-        self._left_over: list[Any] = []
+        self._owed: list[t.Any] = []
         self._turn = threading.RLock()  # a signal handler may select in the middle of a select
         mend_after_fork(self)
 
@@ -33,8 +36,8 @@ class JoinedSets:
             part = backend.receiver_set()
         part.add(receiver, id)
         if backend.name not in self._parts:
-            self._parts = {**self._parts, backend.name: part}  # a running select keeps its own
-            self.wake()
+            self._parts = {**self._parts, backend.name: part}  # new: others iterate over it
+            self.wake()  # so that a running wait begins anew, with this backend
 
     def remove(self, backend: Backend, id: int) -> OsIpcReceiver:
         """See OsIpcReceiverSet.remove."""
@@ -46,21 +49,21 @@ class JoinedSets:
         return bool(self._parts)
 
     @property
-    def left_over(self) -> bool:
-        """Whether an interrupted select has left results for the next one."""
-        return bool(self._left_over)
+    def owes_results(self) -> bool:
+        """Whether results that an interrupted select took wait for the next one."""
+        return bool(self._owed)
 
-    def select(self, timeout: float | None, limit: int = 64) -> list[Any]:
+    def select(self, timeout: float | None, limit: int = 64) -> list[t.Any]:
         """See OsIpcReceiverSet.select; each backend may return up to `limit` results."""
         parts = list(self._parts.values())
-        if len(parts) == 1 and not self._left_over:
+        if len(parts) == 1 and not self._owed:
             return list(parts[0].select(timeout, limit))
         deadline = None if timeout is None else time.monotonic() + timeout
         longest = -1 if timeout is None else min(timeout, threading.TIMEOUT_MAX)
         if not self._turn.acquire(timeout=longest):
             return []
         try:
-            ready, self._left_over = self._left_over, []
+            ready, self._owed = self._owed, []
             for part in parts:
                 ready += part.select(0, limit)
             left = None if deadline is None else deadline - time.monotonic()
@@ -70,7 +73,10 @@ class JoinedSets:
         finally:
             self._turn.release()
 
-    def _wait(self, parts: list[OsIpcReceiverSet], timeout: float | None, limit: int) -> list[Any]:
+    def _wait(
+        self, parts: list[OsIpcReceiverSet], timeout: float | None, limit: int
+    ) -> list[t.Any]:
+        """Wait for all parts at once: for the first in this thread, for each other in a new one."""
         if not THREADS:
             raise NotSupportedError(
                 "this platform has no threads, which waiting for several backends takes;"
@@ -81,11 +87,11 @@ class JoinedSets:
         def wait(part: OsIpcReceiverSet) -> None:
             try:
                 found = part.select(timeout, limit)
-                self._left_over.extend(found)
+                self._owed.extend(found)  # until the end, where an exception leaves them
             except BaseException as error:
                 errors.append(error)
             finally:
-                for other in parts:
+                for other in parts:  # also after an error: no thread is left waiting
                     if other is not part:
                         other.wake()
 
@@ -99,7 +105,7 @@ class JoinedSets:
                 helper.join()
         if errors:
             raise errors[0]
-        ready, self._left_over = self._left_over, []
+        ready, self._owed = self._owed, []
         return ready
 
     def wake(self) -> None:
@@ -111,7 +117,7 @@ class JoinedSets:
         """See OsIpcReceiverSet.close."""
         for part in self._parts.values():
             part.close()
-        for _, _, attachments in self._left_over:
+        for _, _, attachments in self._owed:
             for attachment in attachments:
                 attachment.close()
 

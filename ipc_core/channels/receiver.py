@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from ipc_core._typing import Generic, TypeVar
+import ipc_core._typing as t
 from ipc_core.messages.attachable import Attachable
-from ipc_core.messages.format import Formatted, Limited, format_for
-from ipc_core.messages.message import close_all, copied, decode, too_large
+from ipc_core.messages.format import BytesEnd, ObjectEnd, format_for
+from ipc_core.messages.message import close_all, copied, decode_message, too_large
 from ipc_core.spi import Attachment, Backend, Kind, Payload
 from ipc_core.spi.deadlines import check_timeout
 from ipc_core.spi.errors import (
@@ -19,25 +19,24 @@ from ipc_core.spi.errors import (
     MovedError,
 )
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from typing import Any, ClassVar
+if t.TYPE_CHECKING:
+    from ipc_core.channels import stream
+else:
+    stream = t.Later("ipc_core.channels.stream")
 
-    from ipc_core.channels.stream import IpcStream
-
-T = TypeVar("T")
-T_co = TypeVar("T_co", covariant=True)
+T = t.TypeVar("T")
+T_co = t.TypeVar("T_co", covariant=True)
 
 
 class _Movable(Attachable):
-    """The owner of a receiver's handle. Sending it in a message moves it, with what is queued."""
+    """The owner of a receiver's handle. Sending it in a message moves it, with its queue."""
 
     __slots__ = ()
-    _kind: ClassVar[Kind] = Kind.RECEIVER
+    _kind: t.ClassVar[Kind] = Kind.RECEIVER
 
-    def _unpack(self, payload: Payload, attachments: Sequence[Attachment]) -> Any:
-        """Turn what a handle received into what the user receives; also for a receiver that was
-        moved to where it is received."""
+    def _unpack(self, payload: Payload, attachments: Sequence[Attachment]) -> t.Any:
+        """Turn a handle's message into the user's; also for a receiver that was moved into a set,
+        a router or a stream."""
         raise NotImplementedError
 
     def _sent(self) -> None:
@@ -47,12 +46,12 @@ class _Movable(Attachable):
             pass  # by another thread, after the message was accepted
 
 
-class _ReceiverEnd(_Movable, Generic[T_co]):
-    """What both kinds of receiver share. Each message goes to exactly one caller."""
+class _ReceiverEnd(_Movable, t.Generic[T_co]):
+    """Common base of both kinds of receiver. Each message goes to exactly one caller."""
 
     __slots__ = ("_owed",)
 
-    def __init__(self, handle: Any, backend: Backend, *details: Any) -> None:
+    def __init__(self, handle: t.Any, backend: Backend, *details: t.Any) -> None:
         self._owed: IpcError | None = None
         super().__init__(handle, backend, *details)
 
@@ -75,18 +74,18 @@ class _ReceiverEnd(_Movable, Generic[T_co]):
         return message
 
     def try_recv(self) -> T_co:
-        """Return a message that has already arrived. Raises Empty if there is none, and what
-        `recv` raises."""
+        """Return a message that has already arrived. Raises Empty if there is none, else
+        the same as `recv`."""
         return self._recv(0)
 
     def try_recv_timeout(self, seconds: float) -> T_co:
-        """Wait at most `seconds`. Raises Empty if nothing arrived, and what `recv` raises."""
+        """Wait at most `seconds`. Raises Empty if nothing arrived, else the same as `recv`."""
         return self._recv(check_timeout(seconds))
 
     def recv_many(self, max: int, timeout: float | None = None) -> list[T_co]:
         """Wait like `recv` for one message, then take up to `max` that have already arrived.
 
-        Raises Empty if nothing arrived within `timeout` seconds, and what `recv` raises. An error
+        Raises Empty if nothing arrived within `timeout` seconds, else the same as `recv`. An error
         after the first message is raised by the next receive, here or in `recv`.
         """
         if max < 1:
@@ -103,18 +102,16 @@ class _ReceiverEnd(_Movable, Generic[T_co]):
         return messages
 
     def fileno(self) -> int | None:
-        """A descriptor that polls readable when a message waits; None where there is none."""
+        """Return a descriptor that polls readable when a message waits, or None."""
         fileno: int | None = self._handle.fileno()
         return fileno
 
-    def to_stream(self) -> IpcStream[T_co]:
+    def to_stream(self) -> stream.IpcStream[T_co]:
         """Make an async iterator, for asyncio and trio, that owns this receiver; it is moved.
 
         Raises NotSupportedError without the extra `ipc-core[async]`.
         """
-        from ipc_core.channels.stream import IpcStream
-
-        return IpcStream(self._like(self._retire(MovedError, "was made a stream")))
+        return stream.IpcStream(self._like(self._retire(MovedError, "was made a stream")))
 
     def __iter__(self) -> Iterator[T_co]:
         """Yield messages until the channel is disconnected."""
@@ -126,21 +123,21 @@ class _ReceiverEnd(_Movable, Generic[T_co]):
             yield message
 
 
-class IpcReceiver(_ReceiverEnd[T_co], Formatted):
-    """Receives objects. Sending a receiver in a message moves it, with what is queued."""
+class IpcReceiver(_ReceiverEnd[T_co], ObjectEnd):
+    """Receives objects. Sending a receiver in a message moves it, with its queue."""
 
     __slots__ = ("_format",)
 
-    def _unpack(self, payload: Payload, attachments: Sequence[Attachment]) -> Any:
-        return decode(self._format, self._backend, payload, attachments)
+    def _unpack(self, payload: Payload, attachments: Sequence[Attachment]) -> t.Any:
+        return decode_message(self._format, self._backend, payload, attachments)
 
     def to_opaque(self) -> OpaqueIpcReceiver:
-        """Forget what it receives; this receiver is moved."""
+        """Return this receiver without its type, which is kept for `to`; this object is moved."""
         handle = self._retire(MovedError, "was made opaque")
         return OpaqueIpcReceiver(handle, self._backend, self._format)
 
 
-class IpcBytesReceiver(_ReceiverEnd[bytes], Limited):
+class IpcBytesReceiver(_ReceiverEnd[bytes], BytesEnd):
     """Receives bytes. Attachments, which no IpcBytesSender sends, are closed."""
 
     __slots__ = ("_max_message",)
@@ -153,19 +150,19 @@ class IpcBytesReceiver(_ReceiverEnd[bytes], Limited):
         return payload if type(payload) is bytes else copied(payload)
 
     def to_opaque(self) -> OpaqueIpcReceiver:
-        """Forget what it receives; this receiver is moved."""
+        """Return this receiver without its type, which is kept for `to`; this object is moved."""
         format = format_for(max_message=self._max_message)
         handle = self._retire(MovedError, "was made opaque")
         return OpaqueIpcReceiver(handle, self._backend, format)
 
 
-class OpaqueIpcReceiver(Formatted, _Movable):
-    """A receiver of whatever: it can be kept, sent on and added to a set."""
+class OpaqueIpcReceiver(ObjectEnd, _Movable):
+    """A receiver of any type: it can be kept, sent on and added to a set."""
 
     __slots__ = ("_format",)
 
-    def _unpack(self, payload: Payload, attachments: Sequence[Attachment]) -> Any:
-        return decode(self._format, self._backend, payload, attachments)
+    def _unpack(self, payload: Payload, attachments: Sequence[Attachment]) -> t.Any:
+        return decode_message(self._format, self._backend, payload, attachments)
 
     def to(self, type: type[T] | None = None) -> IpcReceiver[T]:
         """Make it a receiver of objects again, with the codec that it came with; this object is

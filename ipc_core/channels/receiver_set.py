@@ -1,131 +1,58 @@
-"""Many receivers, waited for together."""
+"""A set of receivers that are waited for together.
+
+The hard part is a removal while another thread waits. The backends' sets are asked without a lock,
+so a result may name a receiver that has left since, by `remove`, by `close`, or because its channel
+closed. Its format is still needed to decode the message, so it is kept for a while:
+
+- Ids count up from 0 and are never given twice: a late result cannot be taken for a newer one's.
+- A receiver that leaves becomes a former member, numbered by the removals before its own.
+- Each wait notes the number of removals at its start. A former member is dropped once every running
+  wait began after its removal. None is dropped while results are owed: those that an interrupted
+  wait took from a backend and left for the next wait (see JoinedSets).
+"""
 
 from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 
+import ipc_core._typing as t
 from ipc_core.channels.joined_sets import JoinedSets
 from ipc_core.channels.receiver import IpcBytesReceiver, IpcReceiver, OpaqueIpcReceiver
+from ipc_core.channels.selection import (
+    ChannelClosed,
+    IpcMessage,
+    IpcSelectionResult,
+    MessageReceived,
+)
 from ipc_core.messages.attachable import Gone
-from ipc_core.messages.message import Buffers, close_all
-from ipc_core.spi import Attachment, Buffer, Payload
+from ipc_core.spi import Attachment
 from ipc_core.spi.concurrency import THREADS, BriefLock, mend_after_fork
 from ipc_core.spi.deadlines import check_timeout
-from ipc_core.spi.errors import ClosedError, Empty, IpcError, MovedError, NotSupportedError
+from ipc_core.spi.errors import ClosedError, Empty, MovedError, NotSupportedError
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from typing import Any
-
-    from typing_extensions import Self
-
-    AnyReceiver = IpcReceiver[Any] | IpcBytesReceiver | OpaqueIpcReceiver
-
-
-class IpcMessage:
-    """One message, not yet decoded. Dropped unread, it frees its attachments."""
-
-    __slots__ = ("_attachments", "_payload", "_unpack")
-
-    def __init__(
-        self,
-        payload: Payload | IpcError,
-        attachments: Sequence[Attachment],
-        unpack: Callable[[Payload, Sequence[Attachment]], Any],
-    ) -> None:
-        self._unpack = unpack
-        self._payload: Payload | IpcError | None = payload
-        self._attachments = attachments
-
-    @property
-    def data(self) -> Buffer:
-        """The payload as bytes, until it is decoded. Raises what receiving it raised."""
-        payload = self._present()
-        if not isinstance(payload, Buffers):
-            payload = self._payload = payload.read()
-        return payload
-
-    def to(self) -> Any:
-        """Decode the message; possible once.
-
-        Raises MovedError the second time, and DecodeError or IpcIOError for what the peer sent
-        wrong or this process could not take.
-        """
-        payload = self._present()
-        return self._unpack(payload, self._take())
-
-    def close(self) -> None:
-        """Free the attachments of a message that will not be decoded."""
-        close_all(self._take())
-
-    def _present(self) -> Payload:
-        if self._payload is None:
-            raise MovedError("this message was decoded or closed already")
-        if isinstance(self._payload, BaseException):
-            raise self._payload
-        return self._payload
-
-    def _take(self) -> Sequence[Attachment]:
-        self._payload = None
-        attachments, self._attachments = self._attachments, ()
-        return attachments
-
-    def __del__(self) -> None:
-        for attachment in self._attachments:  # no helper: at exit modules are empty
-            attachment.close()
-
-    def __repr__(self) -> str:
-        payload, count = self._payload, len(self._attachments)
-        if payload is None:
-            return "<IpcMessage (decoded or closed)>"
-        if isinstance(payload, BaseException):
-            return f"<IpcMessage {payload!r}>"
-        text = f"{len(payload)} bytes, {count} attachments"
-        if not isinstance(payload, Buffers):
-            return f"<IpcMessage of {text}>"
-        shown = bytes(payload[:64])
-        return f"<IpcMessage of {text}: {shown!r}{'...' if len(payload) > len(shown) else ''}>"
-
-
-@dataclass(frozen=True)
-class MessageReceived:
-    """A message arrived at the receiver `id`."""
-
-    id: int
-    message: IpcMessage
-
-
-@dataclass(frozen=True)
-class ChannelClosed:
-    """Every sender of receiver `id` is gone and its queue is empty; it has left the set."""
-
-    id: int
-
-
-IpcSelectionResult = MessageReceived | ChannelClosed
+AnyReceiver = IpcReceiver[object] | IpcBytesReceiver | OpaqueIpcReceiver
 
 
 class IpcReceiverSet:
-    """Owns receivers and tells which have messages. Safe to use from several threads.
+    """A set that owns receivers and waits for all of them. Safe to use from several threads.
 
     Ids count up from 0 and are never used again. The receivers may be of several backends, but
-    then each wait costs a thread.
+    then each wait costs a thread for each backend but one.
     """
 
     def __init__(self) -> None:
-        self._sets: Any = JoinedSets()
-        self._stirred = threading.Event()  # ends a wait before there is a backend to wait on
+        self._sets: t.Any = JoinedSets()
+        self._woken = threading.Event()  # ends a wait before there is a backend to wait on
         self._lock = BriefLock()
         self._next_id = 0
-        # A receiver that was moved here still knows how to unpack, and to make another like it.
+        # A receiver whose handle moved here still unpacks messages, and makes another like it.
         self._members: dict[int, AnyReceiver] = {}
-        # A wait may still return a message of a receiver that has left since it began. So who
-        # left is kept, with a number that counts them, and so is where each wait began.
-        self._left: dict[int, tuple[AnyReceiver, int]] = {}
-        self._leavings = 0
+        # By id: the receiver, and the number of removals before its own. Ordered by that number.
+        self._former_members: dict[int, tuple[AnyReceiver, int]] = {}
+        self._removals = 0
+        # For each running wait, the number of removals when it began.
         self._waits: dict[object, int] = {}
         mend_after_fork(self)
 
@@ -135,52 +62,57 @@ class IpcReceiverSet:
         return cls()
 
     def add(self, receiver: AnyReceiver) -> int:
-        """Move a receiver into the set; return its id. What it has received already counts.
+        """Move a receiver into the set, with the messages already in its queue; return its id.
 
-        Raises MovedError or ClosedError for a receiver that is not yours any more.
+        Raises MovedError or ClosedError for a receiver that was moved or closed, and ClosedError
+        for a closed set.
         """
         with self._lock:
             id = self._next_id
+            # Before the backend has it: a wait in another thread may return it at once.
             self._members[id] = receiver
             try:
                 self._sets.add(receiver._backend, receiver._owned(), id)
             except BaseException:
-                del self._members[id]
+                del self._members[id]  # its id was never in use, so the next receiver gets it
                 raise
             self._next_id += 1
-            self._stirred.set()
+            self._woken.set()
             receiver._retire(MovedError, f"was added to a receiver set, as {id}")
             return id
 
     def remove(self, id: int) -> AnyReceiver:
-        """Give a receiver back, with what it holds. Raises KeyError for an id not in the set."""
+        """Give a receiver back, with the messages in its queue.
+
+        Raises KeyError for an id not in the set.
+        """
         with self._lock:
             member = self._members[id]
             handle = self._sets.remove(member._backend, id)
-            self._leave(id)
-            self._sets.wake()  # a select on a set that is now empty has to raise
+            self._retire_member(id)
+            self._sets.wake()  # so that a select on a set that is now empty raises
             return member._like(handle)
 
     def select(self) -> list[IpcSelectionResult]:
-        """Wait for messages and closed channels; never returns an empty list.
+        """Wait for messages and closed channels; never return an empty list.
 
         Raises ValueError for an empty set, which would wait for ever, and ClosedError when
         another thread closes the set.
         """
         while True:
             if not self._members and type(self._sets) is not Gone:
-                self.wake()  # whoever else waits
+                self.wake()  # passed on: a select in another thread raises too
                 raise ValueError("select() on an empty set would wait for ever")
             results = self.wait()
             if results:
                 return results
 
     def try_select(self) -> list[IpcSelectionResult]:
-        """Return what has happened already. Raises Empty if that is nothing."""
+        """Return the results that are there already. Raises Empty if there are none."""
         return self.try_select_timeout(0)
 
     def try_select_timeout(self, seconds: float) -> list[IpcSelectionResult]:
-        """Wait at most `seconds` for something to happen. Raises Empty if nothing does."""
+        """Wait at most `seconds` for results. Raises Empty if there are none by then."""
         left = check_timeout(seconds)
         deadline = None if left is None else time.monotonic() + left
         while True:
@@ -193,29 +125,29 @@ class IpcReceiverSet:
                     raise Empty("nothing happened in the set")
 
     def wait(self, timeout: float | None = None, limit: int = 64) -> list[IpcSelectionResult]:
-        """Like `select`, but wait on an empty set too, for whatever another thread adds.
+        """Wait like `select`, on an empty set too, to which another thread may add a receiver.
 
         Returns up to `limit` results of each backend; the list is empty when `timeout` seconds
-        pass, and sometimes earlier. Where the platform has no threads, NotSupportedError is raised
+        pass, and sometimes earlier. Where the platform has no threads, raises NotSupportedError
         instead of waiting for ever.
         """
         timeout = check_timeout(timeout)
         if not self._sets.begun:
-            self._wait_for_the_first(timeout)
+            self._wait_for_first_receiver(timeout)
             return []
         this = object()
         try:
-            self._waits[this] = self._leavings
+            self._waits[this] = self._removals  # from here on, removed members are kept
             return [self._result(*item) for item in self._sets.select(timeout, limit)]
         finally:
             self._waits.pop(this, None)
-            if self._left:
-                self._forget_who_left()
+            if self._former_members:
+                self._drop_former_members()
 
-    def _wait_for_the_first(self, timeout: float | None) -> None:
+    def _wait_for_first_receiver(self, timeout: float | None) -> None:
         if THREADS:
-            if self._stirred.wait(timeout):
-                self._stirred.clear()
+            if self._woken.wait(timeout):
+                self._woken.clear()
         elif timeout is None:
             raise NotSupportedError(
                 "this platform has no threads: nobody could add a receiver during the wait"
@@ -225,7 +157,7 @@ class IpcReceiverSet:
 
     def wake(self) -> None:
         """Make a running `wait` in another thread, or else the next one, return early."""
-        self._stirred.set()
+        self._woken.set()
         sets = self._sets
         if type(sets) is not Gone:
             sets.wake()
@@ -235,45 +167,51 @@ class IpcReceiverSet:
         with self._lock:
             sets, self._sets = self._sets, Gone(ClosedError, "this receiver set is closed")
             for id in tuple(self._members):
-                self._leave(id)
-            self._stirred.set()
+                self._retire_member(id)
+            self._woken.set()
         sets.close()
 
     def after_fork(self) -> None:
-        self._stirred = threading.Event()
+        self._woken = threading.Event()
         self._waits.clear()
 
-    def _result(self, id: int, data: Any, attachments: Sequence[Attachment]) -> IpcSelectionResult:
+    def _result(
+        self, id: int, data: t.Any, attachments: Sequence[Attachment]
+    ) -> IpcSelectionResult:
         if data is None:
             with self._lock:
-                self._leave(id)
+                self._retire_member(id)
                 if not self._members:
-                    self.wake()  # other threads have nothing to wait for
+                    self.wake()  # so that a select in another thread raises
             return ChannelClosed(id)
-        member = self._members.get(id) or self._left[id][0]
+        # In this order: a member that leaves between the two lookups is found by the second.
+        member = self._members.get(id) or self._former_members[id][0]
         return MessageReceived(id, IpcMessage(data, attachments, member._unpack))
 
-    def _leave(self, id: int) -> None:
+    def _retire_member(self, id: int) -> None:
+        """Make a member a former one; the caller holds the lock."""
         if id in self._members:  # else another thread has just closed the set
-            # In this order: who looks for one looks among those who left last.
-            self._left[id] = self._members[id], self._leavings
-            self._leavings += 1
+            # Record before deleting: `_result` looks in `_members` first.
+            self._former_members[id] = self._members[id], self._removals
+            self._removals += 1
             del self._members[id]
 
-    def _forget_who_left(self) -> None:
+    def _drop_former_members(self) -> None:
+        """Drop the former members that no result can name any more."""
         with self._lock:
-            if type(self._sets) is not Gone and self._sets.left_over:
-                return
-            oldest = min([*self._waits.values()], default=self._leavings)
-            for id, (_, number) in [*self._left.items()]:
+            if type(self._sets) is not Gone and self._sets.owes_results:
+                return  # the results owed may name any of them
+            # Without a wait the oldest begins now, after every removal.
+            oldest = min([*self._waits.values()], default=self._removals)
+            for id, (_, number) in [*self._former_members.items()]:
                 if number >= oldest:
-                    break
-                del self._left[id]
+                    break  # this one and all that follow left during the oldest wait
+                del self._former_members[id]
 
     def __len__(self) -> int:
         return len(self._members)
 
-    def __enter__(self) -> Self:
+    def __enter__(self) -> t.Self:
         return self
 
     def __exit__(self, *exc_info: object) -> None:

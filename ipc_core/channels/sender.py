@@ -2,48 +2,42 @@
 
 from __future__ import annotations
 
-from ipc_core._typing import Generic, TypeVar, overload
+import ipc_core._typing as t
 from ipc_core.messages.attachable import Attachable
-from ipc_core.messages.format import Formatted, Limited, checked_limit, format_for
-from ipc_core.messages.message import encode, too_large
+from ipc_core.messages.format import BytesEnd, ObjectEnd, checked_limit, format_for
+from ipc_core.messages.message import encode_message, too_large
 from ipc_core.plugins import choice
 from ipc_core.spi import Buffer, Kind
 from ipc_core.spi.deadlines import check_timeout
 from ipc_core.spi.errors import EncodeError, MovedError
 from ipc_core.spi.handles import contiguous
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from typing import Any, ClassVar
-
-    from typing_extensions import Self
-
-T = TypeVar("T")
-T_contra = TypeVar("T_contra", contravariant=True)
+T = t.TypeVar("T")
+T_contra = t.TypeVar("T_contra", contravariant=True)
 
 
 class _SenderEnd(Attachable):
-    """What both kinds of sender share. Safe to use from any thread."""
+    """Common base of both kinds of sender. Safe to use from any thread."""
 
     __slots__ = ()
-    _kind: ClassVar[Kind] = Kind.SENDER
+    _kind: t.ClassVar[Kind] = Kind.SENDER
 
-    def clone(self) -> Self:
-        """Another sender for the same channel; the receiver waits for both to go."""
+    def clone(self) -> t.Self:
+        """Return another sender for the same channel; the receiver waits for both to go."""
         return self._like(self._handle.clone())
 
     def wait_closed(self, timeout: float | None = None) -> bool:
         """Wait until the receiver is gone, at most `timeout` seconds; return whether it is."""
-        wait_closed: Any = self._handle.wait_closed
+        wait_closed: t.Any = self._handle.wait_closed
         return bool(wait_closed(check_timeout(timeout)))
 
 
-class IpcSender(Formatted, _SenderEnd, Generic[T_contra]):
+class IpcSender(ObjectEnd, _SenderEnd, t.Generic[T_contra]):
     """Sends objects. Sending a sender in a message sends a copy: both stay usable."""
 
     __slots__ = ("_format",)
 
-    @overload
+    @t.overload
     @classmethod
     def connect(
         cls,
@@ -53,7 +47,7 @@ class IpcSender(Formatted, _SenderEnd, Generic[T_contra]):
         codec: str | None = None,
         max_message: int | None = None,
     ) -> IpcSender[T]: ...
-    @overload
+    @t.overload
     @classmethod
     def connect(
         cls,
@@ -62,7 +56,7 @@ class IpcSender(Formatted, _SenderEnd, Generic[T_contra]):
         *,
         codec: str | None = None,
         max_message: int | None = None,
-    ) -> Self: ...
+    ) -> t.Self: ...
     @classmethod
     def connect(
         cls,
@@ -71,7 +65,7 @@ class IpcSender(Formatted, _SenderEnd, Generic[T_contra]):
         *,
         codec: str | None = None,
         max_message: int | None = None,
-    ) -> IpcSender[Any]:
+    ) -> IpcSender[t.Any]:
         """Connect to the one-shot server called `name`; the name says which backend it is on.
 
         `type`, `codec` and `max_message` are those that the server was made with, see `channel`.
@@ -91,27 +85,28 @@ class IpcSender(Formatted, _SenderEnd, Generic[T_contra]):
         BrokenChannelError when no receiver is left, ForeignHandleError for an attachment of
         another backend, IpcIOError when the system holds no more.
         """
-        data, embedded = encode(self._format, obj)
+        data, embedded = encode_message(self._format, obj)
         if not embedded:
             self._handle.send(data)
             return
-        self._handle.send(data, [attached._handle for attached in embedded])
-        for attached in embedded:
-            attached._sent()
+        owners, handles = embedded
+        self._handle.send(data, handles)
+        for owner in owners:
+            owner._sent()
 
     def to_opaque(self) -> OpaqueIpcSender:
-        """Forget what it sends; this sender is moved."""
+        """Return this sender without its type, which is kept for `to`; this object is moved."""
         handle = self._retire(MovedError, "was made opaque")
         return OpaqueIpcSender(handle, self._backend, self._format)
 
 
-class IpcBytesSender(Limited, _SenderEnd):
+class IpcBytesSender(BytesEnd, _SenderEnd):
     """Sends bytes as they are: no codec, so nothing a peer sends can run code."""
 
     __slots__ = ("_max_message",)
 
     @classmethod
-    def connect(cls, name: str, *, max_message: int | None = None) -> Self:
+    def connect(cls, name: str, *, max_message: int | None = None) -> t.Self:
         """Connect to the one-shot server called `name`. See `IpcSender.connect`."""
         checked_limit(max_message)
         found, address = choice.find_server(name, "once")
@@ -130,13 +125,13 @@ class IpcBytesSender(Limited, _SenderEnd):
         self._handle.send(data)
 
     def to_opaque(self) -> OpaqueIpcSender:
-        """Forget what it sends; this sender is moved."""
+        """Return this sender without its type, which is kept for `to`; this object is moved."""
         format = format_for(max_message=self._max_message)
         return OpaqueIpcSender(self._retire(MovedError, "was made opaque"), self._backend, format)
 
 
-class OpaqueIpcSender(Formatted, _SenderEnd):
-    """A sender of whatever: it can be kept, cloned and sent on, but not used before `to`."""
+class OpaqueIpcSender(ObjectEnd, _SenderEnd):
+    """A sender of any type: it can be kept, cloned and sent on, but sends nothing before `to`."""
 
     __slots__ = ("_format",)
 

@@ -1,11 +1,11 @@
-"""A name at which one other process connects, once: how a parent meets its child."""
+"""A server for one client: a name at which one other process, such as a child, connects."""
 
 from __future__ import annotations
 
 import math
 import time
 
-from ipc_core._typing import Generic, TypeVar, overload
+import ipc_core._typing as t
 from ipc_core.channels.receiver import IpcReceiver
 from ipc_core.messages.attachable import Gone
 from ipc_core.messages.format import format_for
@@ -14,21 +14,22 @@ from ipc_core.spi import Backend
 from ipc_core.spi.deadlines import check_timeout
 from ipc_core.spi.errors import ClosedError, Disconnected, Empty, MovedError
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
+if t.TYPE_CHECKING:
     import subprocess
-    from multiprocessing.process import BaseProcess
-    from typing import Any
+    from multiprocessing import process
+else:
+    subprocess, process = t.Later("subprocess"), t.Later("multiprocessing.process")
 
-T = TypeVar("T")
+T = t.TypeVar("T")
 
 _CHILD_CHECK_SECONDS = 0.05
+"""The time between two looks at a child that is to connect."""
 
 
-class IpcOneShotServer(Generic[T]):
-    """Waits for the one client that calls `IpcSender.connect(name)`.
+class IpcOneShotServer(t.Generic[T]):
+    """A server for the one client that calls `IpcSender.connect(name)`.
 
-    Only processes of the same user can reach the name, and it cannot be guessed. It stops
+    Only processes of the same user can reach the name, and it cannot be guessed. The name stops
     working as soon as one client has connected.
     """
 
@@ -42,10 +43,10 @@ class IpcOneShotServer(Generic[T]):
     ) -> None:
         self._format = format_for(type, codec, max_message)
         self._backend = choice.backend(backend)
-        self._handle: Any = self._backend.one_shot_server()
+        self._handle: t.Any = self._backend.one_shot_server()
         self._name = choice.server_name(self._backend, "once", self._handle.name)
 
-    @overload
+    @t.overload
     @classmethod
     def new(
         cls,
@@ -55,7 +56,7 @@ class IpcOneShotServer(Generic[T]):
         max_message: int | None = None,
         backend: str | Backend | None = None,
     ) -> tuple[IpcOneShotServer[T], str]: ...
-    @overload
+    @t.overload
     @classmethod
     def new(
         cls,
@@ -78,31 +79,31 @@ class IpcOneShotServer(Generic[T]):
 
         `type`, `codec` and `max_message` are as in `channel`, and the client connects with the
         same. Raises IpcIOError when the system refuses, NoBackendError when no backend can be
-        used, and for the codec what `channel` raises.
+        used, and for the codec the same errors as `channel`.
         """
         server = cls(type, codec=codec, max_message=max_message, backend=backend)
         return server, server.name
 
     @property
     def name(self) -> str:
-        """What the client passes to `IpcSender.connect`."""
+        """The text that the client passes to `IpcSender.connect`."""
         return self._name
 
     def accept(
         self,
         timeout: float | None = None,
         *,
-        child: subprocess.Popen[Any] | BaseProcess | None = None,
+        child: subprocess.Popen[t.Any] | process.BaseProcess | None = None,
     ) -> tuple[IpcReceiver[T], T]:
         """Wait for the client's first message; return the channel's receiver and that message.
 
-        `child` is the process that is to connect, from subprocess or multiprocessing: when it has
-        ended there is nothing more to wait for.
+        `child` is the process that is to connect, from subprocess or multiprocessing: the wait ends
+        when it has ended.
 
         Raises Empty if the message has not come within `timeout` seconds (accept may be called
         again), Disconnected if the client left without sending, or the child ended without
-        connecting, DecodeError if the message does not decode. Once a client was accepted the
-        server is used up: MovedError.
+        connecting, DecodeError if the message does not decode, MovedError once a client was
+        accepted.
         """
         receiver, payload, attachments = self._first_message(check_timeout(timeout), child)
         self._handle = Gone(MovedError, "this server has accepted its one client")
@@ -113,12 +114,13 @@ class IpcOneShotServer(Generic[T]):
             accepted.close()
             raise
 
-    def _first_message(self, timeout: float | None, child: Any) -> Any:
+    def _first_message(self, timeout: float | None, child: t.Any) -> t.Any:
+        """Return the receiver, the payload and the attachments. See `accept`."""
         if child is None:
             return self._handle.accept(timeout)
         deadline = math.inf if timeout is None else time.monotonic() + timeout
         while True:
-            ending = _ending(child)  # before the look: what it sent before it ended is there
+            ending = _ending(child)  # asked first: once it ended, all it sent is there
             left = 0 if ending else max(0, deadline - time.monotonic())
             try:
                 return self._handle.accept(min(left, _CHILD_CHECK_SECONDS))
@@ -144,8 +146,11 @@ class IpcOneShotServer(Generic[T]):
         return f"<IpcOneShotServer {self._name}>"
 
 
-def _ending(child: Any) -> str | None:
-    """How a child process ended, as the rest of a sentence about it; None while it runs."""
+def _ending(child: t.Any) -> str | None:
+    """Describe the end of a child process, as the rest of a sentence about it.
+
+    Returns None while it runs.
+    """
     status = child.poll() if hasattr(child, "poll") else child.exitcode
     if status is None:
         return None

@@ -1,4 +1,4 @@
-"""Memory that several processes see, sent by reference."""
+"""Memory that several processes share, sent by reference."""
 
 from __future__ import annotations
 
@@ -6,37 +6,37 @@ import errno
 import os
 import sys
 from collections.abc import Iterable, Iterator
+from io import BufferedIOBase, RawIOBase
 from itertools import chain, repeat
 from operator import index
 
+import ipc_core._typing as t
 from ipc_core.messages.attachable import Attachable
 from ipc_core.plugins import choice
 from ipc_core.spi import Backend, Buffer, Kind
 from ipc_core.spi.handles import contiguous
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from io import BufferedIOBase, RawIOBase
-    from typing import Any, BinaryIO, ClassVar
-
 _CHUNK = 1 << 20
+"""Bytes that are filled, read or compared at a time."""
 
 
 class IpcSharedMemory(Attachable):
-    """A region of fixed size. Whoever receives it in a message sees the same bytes.
+    """A region of fixed size. A process that receives it in a message sees the same bytes.
 
     It has no name and nothing to unlink: the memory is freed when the last handle and view in
     any process is gone. Two regions are equal when their bytes are.
     """
 
     __slots__ = ()
-    _kind: ClassVar[Kind] = Kind.SHARED_MEMORY
-    __hash__: ClassVar[None]  # type: ignore[assignment]
+    _kind: t.ClassVar[Kind] = Kind.SHARED_MEMORY
+    __hash__: t.ClassVar[None]  # type: ignore[assignment]
 
     @classmethod
     def from_bytes(cls, data: Buffer, *, backend: str | Backend | None = None) -> IpcSharedMemory:
-        """Make a region with a copy of `data`, any object with bytes. Raises IpcIOError or
-        MemoryError when there is no room, NotSupportedError when the backend has no shared memory.
+        """Make a region with a copy of `data`, any object with bytes.
+
+        Raises IpcIOError or MemoryError when there is no room, NotSupportedError when the backend
+        has no shared memory.
         """
         found = choice.backend(backend)
         return cls(found.shared_memory(contiguous(data)), found)
@@ -60,8 +60,8 @@ class IpcSharedMemory(Attachable):
     def empty(cls, length: int, *, backend: str | Backend | None = None) -> IpcSharedMemory:
         """Make a region of `length` zero bytes, to be filled in place through `buffer_mut()`.
 
-        On Linux memory is only taken when it is touched. What is more than the machine has is
-        refused here, but a process over the limit of its control group is killed by the kernel
+        On Linux memory is only taken when it is touched. A region larger than the machine's memory
+        is refused here, but a process over the limit of its control group is killed by the kernel
         when it touches the region: there is no error to catch.
         """
         size = _size(length)
@@ -71,23 +71,23 @@ class IpcSharedMemory(Attachable):
     @classmethod
     def from_file(
         cls,
-        file: str | os.PathLike[str] | BinaryIO | BufferedIOBase | RawIOBase,
+        file: str | os.PathLike[str] | t.BinaryIO | BufferedIOBase | RawIOBase,
         *,
         backend: str | Backend | None = None,
     ) -> IpcSharedMemory:
-        """Make a region with a copy of a file, from where it stands to its end.
+        """Make a region with a copy of a file, from its current position to its end.
 
-        `file` is a path, or a file opened in binary mode, which stays open. Never more than a part
-        of it is in this process' own memory, unless the file cannot tell its length. Raises OSError
-        for a file that cannot be read or that ends early.
+        `file` is a path, or a file opened in binary mode, which stays open. Only one part of it at
+        a time is in this process's own memory, unless the file cannot tell its length. Raises
+        OSError for a file that cannot be read or that ends early.
         """
         if isinstance(file, (str, os.PathLike)):
             with open(file, "rb", buffering=0) as opened:
                 return cls.from_file(opened, backend=backend)
         if not hasattr(file, "readinto"):
             raise TypeError(f"a path or a file opened in binary mode is needed, not {file!r}")
-        size = _left_in(file)
-        if not size:  # it may only not tell
+        size = _bytes_left(file)
+        if not size:  # empty, or its length is unknown
             return cls.from_bytes(file.read(), backend=backend)
         return cls._filled(_parts(file, size), size, backend)
 
@@ -100,17 +100,19 @@ class IpcSharedMemory(Attachable):
 
     @property
     def buffer(self) -> memoryview:
-        """The bytes, read-only. Other holders may change them while you look. The view stays
-        valid after `close`."""
+        """The bytes, read-only. Other holders may change them at any time.
+
+        The view stays valid after `close`.
+        """
         return self.buffer_mut().toreadonly()
 
     def buffer_mut(self) -> memoryview:
-        """The bytes, writable. Every holder sees the change at once; nothing synchronises."""
+        """Return the bytes, writable. Every holder sees a change at once; nothing synchronises."""
         view: memoryview = self._handle.buffer[:]  # releasing it must not release the backend's
         return view
 
     def clone(self) -> IpcSharedMemory:
-        """Another handle on the same memory."""
+        """Return another handle on the same memory."""
         return IpcSharedMemory(self._handle.clone(), self._backend)
 
     def take(self) -> bytes:
@@ -141,6 +143,7 @@ class IpcSharedMemory(Attachable):
 
 
 def _size(length: int) -> int:
+    """Return a length as an int. Raises ValueError or MemoryError if no region can have it."""
     size = index(length)
     if size < 0:
         raise ValueError(f"a length is at least 0, not {length}")
@@ -149,8 +152,8 @@ def _size(length: int) -> int:
     return size
 
 
-def _left_in(file: Any) -> int:
-    """How much can be read; 0 if the file does not tell."""
+def _bytes_left(file: t.Any) -> int:
+    """Return the number of bytes from a file's position to its end; 0 if it does not tell."""
     try:
         at: int = file.tell()
         end: int = file.seek(0, os.SEEK_END)
@@ -160,8 +163,8 @@ def _left_in(file: Any) -> int:
     return max(0, end - at)
 
 
-def _parts(file: Any, size: int) -> Iterator[memoryview]:
-    """The next `size` bytes of a file, in memory that is used again for each part."""
+def _parts(file: t.Any, size: int) -> Iterator[memoryview]:
+    """Yield the next `size` bytes of a file in parts, each in the memory of the one before."""
     memory = memoryview(bytearray(min(size, _CHUNK)))
     while size:
         count: int | None = file.readinto(memory[: min(size, _CHUNK)])

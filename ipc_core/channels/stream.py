@@ -1,10 +1,11 @@
-"""Receiving under async: one stream for asyncio and trio, without helper threads."""
+"""Receivers under async: one stream for asyncio and trio, without helper threads."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import Generic, Protocol, TypeVar
 
+import ipc_core._typing as t
 from ipc_core.spi.errors import Disconnected, Empty, NotSupportedError
 
 try:
@@ -13,30 +14,37 @@ try:
 except ImportError as error:
     raise NotSupportedError("streams need anyio; try: pip install 'ipc-core[async]'") from error
 
-if TYPE_CHECKING:
-    from typing_extensions import Self
-
-    from ipc_core.channels.receiver import _ReceiverEnd
-
 T_co = TypeVar("T_co", covariant=True)
 
 _TURN = 64
-"""After so many messages that were there already, other tasks get their turn."""
+"""The most messages returned without a wait before other tasks get their turn."""
+
+
+class Source(Protocol[T_co]):
+    """The receiver of a stream, as far as a stream uses it."""
+
+    _handle: t.Any
+
+    def try_recv(self) -> T_co: ...
+
+    def fileno(self) -> int | None: ...
+
+    def close(self) -> None: ...
 
 
 class IpcStream(Generic[T_co]):
     """An async iterator over the messages of a receiver, which it owns.
 
     A message is taken in the same step in which it is returned, so cancelling an `await` at any
-    point loses none. It ends when the channel is disconnected, and stays ended. A message that
-    does not decode raises DecodeError; the next one follows.
+    point loses none. The iteration ends when the channel is disconnected, and stays ended. A
+    message that does not decode raises DecodeError, and the next one can be received after it.
     """
 
-    def __init__(self, receiver: _ReceiverEnd[T_co]) -> None:
+    def __init__(self, receiver: Source[T_co]) -> None:
         self._receiver = receiver
         self._in_turn = 0
 
-    def __aiter__(self) -> Self:
+    def __aiter__(self) -> t.Self:
         return self
 
     async def __anext__(self) -> T_co:
@@ -46,7 +54,7 @@ class IpcStream(Generic[T_co]):
             raise StopAsyncIteration from None
 
     async def recv(self) -> T_co:
-        """Wait for a message. Raises what `IpcReceiver.recv` raises."""
+        """Wait for a message. Raises the same errors as `IpcReceiver.recv`."""
         self._in_turn += 1
         if self._in_turn >= _TURN:
             await lowlevel.checkpoint()
@@ -60,6 +68,7 @@ class IpcStream(Generic[T_co]):
                 await self._ready()
 
     async def _ready(self) -> None:
+        """Wait until the receiver may have a message."""
         descriptor = self._receiver.fileno()
         if descriptor is not None:
             await anyio.wait_readable(descriptor)
@@ -80,15 +89,15 @@ class IpcStream(Generic[T_co]):
         """See `close`."""
         self.close()
 
-    async def __aenter__(self) -> Self:
+    async def __aenter__(self) -> t.Self:
         return self
 
     async def __aexit__(self, *exc_info: object) -> None:
         self.close()
 
 
-def _waker() -> Callable[[Callable[[], object]], Any]:
-    """How to have the running event loop call something, from any thread."""
-    token: Any = lowlevel.current_token().native_token
-    wake: Any = getattr(token, "call_soon_threadsafe", None) or token.run_sync_soon
+def _waker() -> Callable[[Callable[[], object]], t.Any]:
+    """Return a function that, in any thread, has the running event loop call its argument."""
+    token: t.Any = lowlevel.current_token().native_token
+    wake: t.Any = getattr(token, "call_soon_threadsafe", None) or token.run_sync_soon
     return wake  # type: ignore[no-any-return]

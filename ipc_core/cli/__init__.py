@@ -1,1 +1,1 @@
-"""The command line."""
+"""The command line `ipc-core`; needs the extra `cli`."""

@@ -1,4 +1,4 @@
-"""The command line. Wrong use is one line on stderr and exit status 2."""
+"""The commands of `ipc-core`. Wrong use is one line on stderr and exit status 2."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
 
 class WrongUse(Exception):
-    """The text, one line, says what to do instead."""
+    """A use that cannot succeed; the text, one line, says which one can."""
 
 
 def main(args: Sequence[str]) -> int:
@@ -34,7 +34,7 @@ def main(args: Sequence[str]) -> int:
     except (WrongUse, NoBackendError, NotSupportedError) as error:
         return _fail(str(error), 2)
     except Exception as error:
-        # typer's own errors of usage are those of click, or of a private copy of it.
+        # Errors of usage are exceptions of click, or of typer's private copy of click.
         text = getattr(error, "format_message", None)
         if text is None:
             raise
@@ -86,7 +86,7 @@ def demo(
 
 @app.command()
 def backends() -> int:
-    """List the installed backends: what they can do, whether they work here, which is chosen."""
+    """List the installed backends: capabilities, whether they work here, and which is chosen."""
     from ipc_core.cli.tables import show_backends
 
     return show_backends()
@@ -94,7 +94,7 @@ def backends() -> int:
 
 @app.command()
 def codecs() -> int:
-    """List the installed codecs: whether what peers send runs code, whether they work here."""
+    """List the installed codecs: whether a received message runs code, whether they work here."""
     from ipc_core.cli.tables import show_codecs
 
     return show_codecs()
@@ -109,5 +109,6 @@ def doctor() -> int:
 
 
 def _fail(text: str, status: int) -> int:
+    """Print an error as one line on stderr; return the exit status."""
     print(f"{PROGRAM}: {' '.join(text.split())}", file=sys.stderr)
     return status

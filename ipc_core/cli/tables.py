@@ -1,4 +1,4 @@
-"""Shows what is installed and what limits apply: `ipc-core backends`, `codecs` and `doctor`."""
+"""The tables of `ipc-core backends`, `codecs` and `doctor`: installed plugins, and limits."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from ipc_core.spi.errors import NoBackendError
 
 
 def show_backends() -> int:
-    """Print a row for each installed plugin, also for those that cannot be used."""
+    """Print a row for each installed backend, usable or not, and the one that is chosen."""
     table = _table("backend", "distribution", "capabilities", "usable")
-    for plugin in installed.installed():
+    for plugin in installed.installed_backends():
         table.add_row(
             plugin.name,
             f"{plugin.distribution} {plugin.version}",
@@ -34,8 +34,8 @@ def show_backends() -> int:
 
 
 def show_codecs() -> int:
-    """Print a row for each installed codec, also for those that cannot be used."""
-    table = _table("codec", "distribution", "what peers send", "usable")
+    """Print a row for each installed codec, usable or not."""
+    table = _table("codec", "distribution", "a received message", "usable")
     for plugin in installed.installed_codecs():
         table.add_row(
             plugin.name,
@@ -48,8 +48,11 @@ def show_codecs() -> int:
 
 
 def show_limits() -> int:
-    """Print the limits that matter to the chosen backend, with a hint for each too low; return 1
-    if there is one. Raises NoBackendError when no backend can be used."""
+    """Print the limits that matter to the chosen backend, with a hint for each that is too low.
+
+    Returns the exit status, 1 if a limit is too low. Raises NoBackendError when no backend can be
+    used.
+    """
     backend = choice.backend()
     table = _table("limit", "here", "hint", title=f"limits of the {backend.name} backend")
     findings = list(backend.checkup())
@@ -74,13 +77,15 @@ def _console() -> Console:
     return Console(markup=False, highlight=False, soft_wrap=True)
 
 
-def _usable(plugin: installed.Installed) -> str:
+def _usable(plugin: installed.InstalledBackend) -> str:
+    """Return yes, or no with the reason, and the backend's remark."""
     text = "yes" if plugin.reason is None else f"no: {plugin.reason}"
     remark = plugin.backend and plugin.backend.remark
     return f"{text} ({remark})" if remark else text
 
 
 def _capabilities(backend: Backend | None) -> str:
+    """Return the names of a backend's capabilities in words."""
     if backend is None:
         return ""
     names = [flag.name or "" for flag in type(backend.capabilities) if flag in backend.capabilities]
@@ -88,6 +93,7 @@ def _capabilities(backend: Backend | None) -> str:
 
 
 def _explained(setting: str) -> str:
+    """Name the setting by which a backend was chosen, as the rest of a sentence."""
     if setting == choice.ENVIRONMENT_VARIABLE:
         return f"the variable {setting}"
     if setting == "platform":

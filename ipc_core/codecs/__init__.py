@@ -1,4 +1,4 @@
-"""How objects become bytes: the default codec, and others by their names."""
+"""Codecs, which turn objects into bytes and back: the default one, and others by their names."""
 
 from __future__ import annotations
 
@@ -27,6 +27,7 @@ def find(name: str) -> Codec:
 
 
 def _load(name: str) -> Codec:
+    """Import a codec by its entry point."""
     reference = entry_points.entry(name, CODECS_GROUP)
     if reference is None:
         known = ", ".join(sorted({*_found, *entry_points.names(CODECS_GROUP)}))
@@ -42,7 +43,10 @@ def _load(name: str) -> Codec:
 
 
 def checked(found: Any, name: str) -> Codec:
-    """Return what an entry point led to. Raises NotSupportedError if it is not a codec."""
+    """Return the object that an entry point led to.
+
+    Raises NotSupportedError if it is not a codec, or calls itself by another name.
+    """
     if not (
         callable(getattr(found, "bind", None))
         and isinstance(getattr(found, "runs_code", None), bool)

@@ -1,4 +1,4 @@
-"""Where in a message the object is that cannot be pickled, for the text of an error."""
+"""The place in a message of the object that cannot be pickled, for the text of an error."""
 
 from __future__ import annotations
 
@@ -8,15 +8,17 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 _LONGEST = 400
-"""Characters of a place; of more, the middle is left out."""
+"""The most characters of a place; in a longer one the middle is left out."""
 
 _PLAIN = (str, bytes, int, float, bool, type(None))
-_OWN = types.FunctionType, types.CellType
 
 
-def place(path: Sequence[object]) -> str:
-    """Describe the way to the last of these objects, each pickled as a part of the one before:
-    like `message['jobs'][3].lock`. Never raises, and runs no code of the objects."""
+def describe_path(path: Sequence[object]) -> str:
+    """Describe the way to the last of these objects, like `message['jobs'][3].lock`.
+
+    Each object is pickled as a part of the one before. Never raises, and runs no code of the
+    objects.
+    """
     try:
         text = "message" + "".join(_steps(path))
     except Exception:
@@ -27,8 +29,12 @@ def place(path: Sequence[object]) -> str:
 
 
 def _steps(path: Sequence[object]) -> Iterable[str]:
-    """Between an object and its attributes or arguments lie the dictionaries and tuples that
-    `__reduce__` returned: `owner` is that object, for these."""
+    """Yield the text of each step from a parent to its child.
+
+    Between an object and its attributes or arguments lie the dictionaries and tuples that
+    `__reduce__` returned. On the way through these, `owner` is that object; it is None between
+    other objects.
+    """
     owner: object = None
     for parent, child in itertools.pairwise(path):
         if owner is not None:
@@ -48,7 +54,10 @@ def _steps(path: Sequence[object]) -> Iterable[str]:
 
 
 def _is_internal(owner: object, parent: Any, child: object) -> bool:
-    """Whether a child of what `__reduce__` returned is no part of the owner, but leads there."""
+    """Whether a child is no part of the owner, but one more container on the way to it.
+
+    `parent` is one of the dictionaries and tuples that the owner's `__reduce__` returned.
+    """
     if _attribute(owner, child):
         return isinstance(owner, types.FunctionType) and child is owner.__closure__
     if isinstance(owner, types.FunctionType):
@@ -57,7 +66,7 @@ def _is_internal(owner: object, parent: Any, child: object) -> bool:
 
 
 def _part(owner: object, parent: Any, child: object) -> str:
-    """The step from an object to one of its attributes or arguments."""
+    """Return the step from an object to one of its attributes or arguments."""
     if isinstance(owner, types.CellType):
         return ""
     if isinstance(owner, types.FunctionType):
@@ -78,6 +87,7 @@ def _part(owner: object, parent: Any, child: object) -> str:
 
 
 def _item(parent: Any, child: object) -> str:
+    """Return the step from a container to one of its items, or ""."""
     if isinstance(parent, dict):
         for key, value in dict.items(parent):
             if value is child:
@@ -106,7 +116,7 @@ def _key(parent: dict[Any, Any], child: object) -> Any:
 
 
 def _attribute(owner: object, child: object) -> str:
-    """`.name` of the attribute that is this object, or nothing."""
+    """Return `.name` for the attribute that is this object, or ""."""
     if child is type(owner):
         return ".__class__"
     for name, value in _attributes(owner):
@@ -116,6 +126,7 @@ def _attribute(owner: object, child: object) -> str:
 
 
 def _attributes(owner: Any) -> Iterable[tuple[str, object]]:
+    """Yield the names and values of an object's attributes, and of a function's parts."""
     for name in ("__dict__", "__defaults__", "__kwdefaults__", "__annotations__", "__closure__"):
         if name == "__dict__" or isinstance(owner, types.FunctionType):
             names = _raw(owner, name)
@@ -133,7 +144,7 @@ def _attributes(owner: Any) -> Iterable[tuple[str, object]]:
 
 
 def _raw(owner: Any, name: str) -> Any:
-    """An attribute, without code of the owner's class."""
+    """Return an attribute without running code of the owner's class, or None."""
     try:
         if isinstance(owner, type):
             return type.__dict__["__dict__"].__get__(owner)

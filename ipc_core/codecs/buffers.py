@@ -1,4 +1,4 @@
-"""Objects that are one run of memory are pickled as a buffer, which may lie beside the pickle.
+"""Reductions of arrays and memoryviews to buffers, which may lie beside the pickle.
 
 Messages refer by name to `make_array` and `make_view`, which the receiver calls.
 """
@@ -17,12 +17,15 @@ if TYPE_CHECKING:
 
 
 def reduce_array(obj: array[Any]) -> tuple[Any, ...]:
+    """Reduce an array to a buffer on its memory."""
     return make_array, (obj.typecode, PickleBuffer(obj))
 
 
 def reduce_view(obj: memoryview) -> tuple[Any, ...]:
-    """A view that is not contiguous is copied. Raises TypeError for an element or a shape that
-    memoryview.cast does not make."""
+    """Reduce a view to a buffer on its memory, or on a copy if it is not contiguous.
+
+    Raises TypeError for a format or a shape that memoryview.cast does not make.
+    """
     format, shape = obj.format, obj.shape or ()
     try:
         obj.cast("B")
@@ -30,7 +33,7 @@ def reduce_view(obj: memoryview) -> tuple[Any, ...]:
     except (TypeError, ValueError):
         data = obj.tobytes() if obj.readonly else bytearray(obj.tobytes())
     try:
-        make_view(bytes(obj.itemsize), format, (1,) * len(shape))
+        make_view(bytes(obj.itemsize), format, (1,) * len(shape))  # a trial with one element
         if 0 in shape and len(shape) > 1:
             raise TypeError("it is empty")
     except (TypeError, ValueError) as error:
@@ -41,15 +44,16 @@ def reduce_view(obj: memoryview) -> tuple[Any, ...]:
 
 
 def make_array(typecode: str, data: Any) -> array[Any]:
-    """An array owns its memory: this is the one copy on the receiver's side."""
+    """Make an array. It owns its memory, so this is the one copy on the receiver's side."""
     made: array[Any] = array(typecode)
     made.frombytes(data)
     return made
 
 
 def make_view(data: Any, format: str, shape: tuple[int, ...]) -> memoryview:
+    """Make a view of the received memory, read-only if that is."""
     flat: Any = memoryview(data)
-    if not flat.nbytes:
+    if not flat.nbytes:  # cast refuses empty memory
         some: Any = memoryview(bytearray(16))
         empty: memoryview = some.cast(format)[:0]
         return empty.toreadonly() if flat.readonly else empty
@@ -65,9 +69,9 @@ REDUCERS: dict[type, Callable[[Any], tuple[Any, ...]]] = {
 
 
 class DispatchTable(dict[type, object]):
-    """These, and what is registered with copyreg now or later.
+    """These reducers, and those registered with copyreg now or later.
 
-    The lookup of what is missing runs no Python code: the pickler makes one for each instance.
+    The lookup of a missing key runs no Python code: the pickler makes one for each instance.
     """
 
     __missing__ = copyreg.dispatch_table.__getitem__

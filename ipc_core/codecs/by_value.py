@@ -1,7 +1,10 @@
-"""What the receiver cannot import goes by value: functions, classes and what belongs to them.
+"""Reductions by value of functions and classes that the receiver cannot import.
 
-So go lambdas, nested functions, local classes, and all of `__main__`, which at the receiver is
-another program. What can be imported goes by name, as C pickle does it.
+These are lambdas, nested functions, local classes, and all of `__main__`, which at the receiver is
+another program. Importable objects are still pickled by name, as C pickle does it.
+
+An object that refers to itself, such as a recursive function, is pickled in two parts: a bare one
+that its maker in `rebuild` returns, and a state with all that may refer back, set afterwards.
 """
 
 from __future__ import annotations
@@ -22,9 +25,9 @@ from ipc_core.codecs import rebuild
 from ipc_core.codecs.buffers import REDUCERS
 
 Reduction = Any
-"""What `__reduce__` may return, or NotImplemented."""
+"""A value that `__reduce__` may return, or NotImplemented."""
 
-# Attributes of a class that making it makes anew.
+# Attributes that a class gets anew when it is made.
 _MADE_ANEW = ("__dict__", "__weakref__", "_abc_impl", "__static_attributes__",
               "__firstlineno__")  # fmt: skip
 _ENUM_MADE_ANEW = ("_generate_next_value_", "_member_names_", "_member_map_", "_member_type_",
@@ -36,14 +39,17 @@ _MODULE_ATTRIBUTES = ("__builtins__", "__loader__", "__spec__", "__cached__")
 
 
 class ByValue:
-    """A mixin for picklers, of C or of Python."""
+    """A mixin for picklers, written in C or in Python."""
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
-        # Functions of one module share their globals there too. Both are kept alive for their id().
+        # By the id of a module's globals: these, and the dictionary that stands for them in the
+        # message, by which functions of one module share their globals at the receiver too. Both
+        # are kept alive for their id().
         self._homes: dict[int, tuple[dict[str, Any], dict[str, Any]]] = {}
 
     def reducer_override(self, obj: Any) -> Reduction:
+        """See pickle.Pickler.reducer_override."""
         reduce = _REDUCERS.get(type(obj))
         if reduce is not None:
             return reduce(obj)
@@ -55,6 +61,11 @@ class ByValue:
         return NotImplemented if sentinel is None else sentinel
 
     def _reduce_function(self, obj: types.FunctionType) -> Reduction:
+        """Reduce a function to its code, its closure, its attributes and the globals it uses.
+
+        At the receiver it uses the globals of its module, or, if that is no importable module,
+        those of the message.
+        """
         needed = dict(_needed(obj))
         state: dict[str, Any] = {
             "dict": obj.__dict__,
@@ -80,7 +91,7 @@ class ByValue:
 
 
 class CPickler(ByValue, pickle.Pickler):
-    """At almost the speed of C pickle."""
+    """A pickler with these reductions, at almost the speed of C pickle."""
 
 
 def _is_importable(obj: Any) -> bool:
@@ -95,13 +106,14 @@ def _is_importable(obj: Any) -> bool:
 
 
 def _needed(function: types.FunctionType) -> Iterator[tuple[str, Any]]:
+    """Yield the globals that a function uses, by name."""
     names = function.__globals__
     return ((name, names[name]) for name in _global_names(function.__code__) if name in names)
 
 
 @lru_cache(maxsize=1024)
 def _global_names(code: types.CodeType) -> tuple[str, ...]:
-    """The globals that some code, and the code inside it, uses."""
+    """Return the names of the globals that some code, and the code inside it, uses."""
     import dis
 
     found = {
@@ -116,7 +128,7 @@ def _global_names(code: types.CodeType) -> tuple[str, ...]:
 
 
 def _submodules(function: types.FunctionType, needed: dict[str, Any]) -> Iterator[str]:
-    """The modules like `os.path` that a function reaches by attributes of another."""
+    """Yield the modules like `os.path` that a function reaches as attributes of another."""
     packages = [v.__name__ for v in needed.values() if isinstance(v, types.ModuleType)]
     for package in packages:
         for attribute in function.__code__.co_names:
@@ -125,10 +137,11 @@ def _submodules(function: types.FunctionType, needed: dict[str, Any]) -> Iterato
 
 
 _TYPES = {value: name for name, value in vars(types).items() if type(value) is type}
-"""The types of the interpreter that only the module types gives names to."""
+"""The types of the interpreter that have names only in the module `types`."""
 
 
 def _reduce_class(cls: type) -> Reduction:
+    """Reduce a class to its token, its header and its attributes, of an enum also its members."""
     if cls.__module__ == "builtins":
         return (getattr, (types, _TYPES[cls])) if cls in _TYPES else NotImplemented
     attributes = {k: v for k, v in vars(cls).items() if k not in _MADE_ANEW}
@@ -157,7 +170,7 @@ def _reduce_class(cls: type) -> Reduction:
 
 
 def _registered(cls: type) -> tuple[type, ...]:
-    """The classes that were registered with an abstract base class."""
+    """Return the classes that were registered with an abstract base class."""
     if "_abc_impl" not in vars(cls):
         return ()
     from _abc import _get_dump  # type: ignore[import-not-found]
@@ -168,6 +181,7 @@ def _registered(cls: type) -> tuple[type, ...]:
 
 
 def _reduce_module(module: types.ModuleType) -> Reduction:
+    """Reduce a module to its name, or by value if it is not the one that is imported under it."""
     name = module.__name__
     if name == "__main__":
         raise TypeError("cannot pickle the module '__main__': the receiver's is another program")
@@ -180,7 +194,7 @@ def _reduce_module(module: types.ModuleType) -> Reduction:
 def _reduce_cell(cell: types.CellType) -> Reduction:
     try:
         state = (cell.cell_contents,)
-    except ValueError:  # it is empty
+    except ValueError:  # an empty cell
         return rebuild.cell, ()
     return rebuild.cell, (), state, None, None, rebuild.fill_cell
 
@@ -197,6 +211,7 @@ def _reduce_type_variable(variable: Any) -> Reduction:
 
 
 def _is_in_module(obj: Any, name: str) -> bool:
+    """Whether an object is found under a name in its module, which is not `__main__`."""
     module = obj.__module__
     return module != "__main__" and getattr(sys.modules.get(module), name, None) is obj
 
@@ -208,19 +223,20 @@ def _reduce_lru_cache(cache: Any) -> Reduction:
 
 
 def _refuse_lock(obj: object) -> Reduction:
-    """A copy of a lock would guard nothing."""
+    """Refuse a lock with a TypeError: its copy would guard nothing."""
     raise TypeError(f"cannot pickle '{type(obj).__module__}.{type(obj).__qualname__}' object")
 
 
 @lru_cache(maxsize=1)
 def _sentinels_of(dataclasses: types.ModuleType) -> dict[int, str]:
+    """Return the sentinels of the given module `dataclasses`, as id -> name."""
     names = ("_FIELD", "_FIELD_CLASSVAR", "_FIELD_INITVAR", "MISSING", "KW_ONLY",
              "_HAS_DEFAULT_FACTORY")  # fmt: skip
     return {id(getattr(dataclasses, name)): name for name in names if hasattr(dataclasses, name)}
 
 
 def _sentinels() -> dict[int, str]:
-    """What the module dataclasses recognizes by its identity."""
+    """Return the objects that the module dataclasses knows by their identity, as id -> name."""
     module = sys.modules.get("dataclasses")
     return {} if module is None else _sentinels_of(module)
 

@@ -1,5 +1,7 @@
-"""The part of `pickle` that is written in C. The module around it imports `re`, which takes more
-time than all that a first message needs of it."""
+"""The part of `pickle` that is written in C, imported without the module `pickle`.
+
+That module imports `re`, which takes longer than everything that a first message needs.
+"""
 
 from __future__ import annotations
 

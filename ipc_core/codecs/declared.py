@@ -1,4 +1,4 @@
-"""What a type for msgspec declares: the endpoints and regions in its messages.
+"""The endpoints and regions that a type for msgspec declares.
 
 msgspec accepts every class and leaves those that it does not know to a hook, which is called when
 a message arrives. Here they are found when the channel is made.
@@ -15,10 +15,10 @@ from ipc_core.spi import is_attachable
 
 
 def endpoints(type: Any) -> list[Any]:
-    """The classes of endpoints and regions that a message of a type may hold.
+    """Return the classes of endpoints and regions that a message of a type may hold.
 
-    What those carry is looked at too. Raises what msgspec raises for a type that it cannot
-    describe, TypeError for one with classes that it does not know.
+    The types that those carry are checked too. Raises the error of msgspec for a type that it
+    cannot describe, TypeError for one with classes that it does not know.
     """
     found = _declared(type)
     looked_at = [type]
@@ -32,6 +32,7 @@ def endpoints(type: Any) -> list[Any]:
 
 
 def _declared(type: Any) -> list[Any]:
+    """Return the classes of endpoints and regions in a type, but not in the types they carry."""
     _refuse_unknown(type)
     found = []
     seen: list[Any] = []
@@ -49,7 +50,7 @@ def _declared(type: Any) -> list[Any]:
 
 
 def _inside(type: Any) -> Iterator[Any]:
-    """The types of which a type is made, one level down."""
+    """Yield the types of which a type is made, one level down."""
     origin = get_origin(type)
     if origin is Literal:
         return
@@ -68,7 +69,7 @@ def _inside(type: Any) -> Iterator[Any]:
 
 
 def _fill(hint: Any, filled: dict[Any, Any]) -> Any:
-    """A field's type in a generic class, of which the arguments are known."""
+    """Return a field's type in a generic class, with the known arguments filled in."""
     if isinstance(hint, TypeVar):
         return filled.get(hint, hint)
     open_ones = getattr(hint, "__parameters__", ())
@@ -76,6 +77,7 @@ def _fill(hint: Any, filled: dict[Any, Any]) -> Any:
 
 
 def _refuse_unknown(type: Any) -> None:
+    """Raise TypeError for a type with a class that neither msgspec nor we can carry."""
     todo = [msgspec.inspect.type_info(type)]
     seen: list[msgspec.inspect.Type] = []
     while todo:
@@ -84,11 +86,12 @@ def _refuse_unknown(type: Any) -> None:
             continue
         seen.append(part)
         if isinstance(part, msgspec.inspect.CustomType) and not is_attachable(part.cls):
-            raise TypeError(f"msgspec does not know what a {part.cls!r} is made of")
+            raise TypeError(f"msgspec does not know the parts of {part.cls!r}")
         todo += _parts(part)
 
 
 def _parts(part: msgspec.inspect.Type) -> Iterator[msgspec.inspect.Type]:
+    """Yield the descriptions of types inside a description, one level down."""
     for name in part.__struct_fields__:
         value = getattr(part, name)
         for each in value if isinstance(value, tuple) else (value,):

@@ -1,7 +1,7 @@
-"""A payload of a pickle and of buffers that lie beside it.
+"""The payload of a pickle with buffers beside it.
 
-It begins with the sizes, so that a receiver can use the buffers where they are. Each begins at a
-multiple of 64 bytes, as do the arrays that NumPy makes.
+It is a head with the sizes, the pickle, and the buffers, which a receiver uses in place. Each
+buffer begins at a multiple of 64 bytes, as do the arrays that NumPy makes.
 """
 
 from __future__ import annotations
@@ -12,15 +12,16 @@ from collections.abc import Sequence
 from ipc_core.spi import Buffer, DecodeError
 
 FIRST_BYTE = 0
+"""The first byte of such a payload, with which no pickle begins."""
 LEAST = 16384
-"""A smaller buffer is copied into the pickle: bytes."""
+"""The size in bytes of the smallest buffer that lies beside a pickle, not in it."""
 
 _ALIGNED = 64
 _HEAD = struct.Struct("<BxxxIQ")  # first byte, number of buffers, size of the pickle
 
 
 def join(chunks: Sequence[bytes], buffers: Sequence[memoryview]) -> list[Buffer]:
-    """The payload, in pieces that are not copied."""
+    """Return the payload in pieces, of which no chunk and no buffer is a copy."""
     size = sum(map(len, chunks))
     sizes = [buffer.nbytes for buffer in buffers]
     head = _HEAD.pack(FIRST_BYTE, len(buffers), size) + struct.pack(f"<{len(sizes)}Q", *sizes)
@@ -35,9 +36,10 @@ def join(chunks: Sequence[bytes], buffers: Sequence[memoryview]) -> list[Buffer]
 
 
 def split(data: Buffer) -> tuple[memoryview, list[memoryview]]:
-    """The pickle and the buffers, which are writable. Bytes are copied for that.
+    """Return the pickle and the buffers, writable unless `data` is read-only memory.
 
-    Raises DecodeError for sizes that do not fit, before anything is copied.
+    `bytes` are copied to be writable. Raises DecodeError for sizes that do not fit, before
+    anything is copied.
     """
     lengths, begin, end = _measured(data)
     view = memoryview(data if not isinstance(data, bytes) else bytearray(data))
@@ -51,7 +53,10 @@ def split(data: Buffer) -> tuple[memoryview, list[memoryview]]:
 
 
 def _measured(data: Buffer) -> tuple[tuple[int, ...], int, int]:
-    """The lengths of the buffers, and where the pickle begins and ends."""
+    """Return the lengths of the buffers, and the offsets of the pickle's beginning and end.
+
+    Raises DecodeError for sizes that do not fit the message.
+    """
     total = len(data)
     if total < _HEAD.size:
         raise DecodeError("a message with buffers is too short for its head")
@@ -65,7 +70,7 @@ def _measured(data: Buffer) -> tuple[tuple[int, ...], int, int]:
     lengths = struct.unpack_from(f"<{count}Q", data, _HEAD.size)
     last = end
     for length in lengths:
-        if length < LEAST:  # or the views alone could take much more memory than the message
+        if length < LEAST:  # else the views could take much more memory than the message
             raise DecodeError(f"a buffer of {length} bytes does not lie beside a pickle")
         last += -last % _ALIGNED + length
     if last > total:

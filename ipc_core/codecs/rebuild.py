@@ -1,4 +1,4 @@
-"""What a receiver calls to make again what was sent by value: functions and classes.
+"""Makers of functions and classes that were sent by value, called by the receiver's unpickler.
 
 Messages refer to these functions by name.
 """
@@ -20,15 +20,15 @@ if TYPE_CHECKING:
 
 
 PYTHON = sys.implementation.cache_tag or sys.version
-"""Code only runs on the version of Python that compiled it."""
+"""The version of Python that compiles code here; the code runs on no other."""
 
-# A class that arrives twice is one class, and one that comes home is the one that left.
+# By its token a class that arrives twice is one class, and one that is sent back is the original.
 _tokens: WeakKeyDictionary[type, bytes] = WeakKeyDictionary()
 _classes: WeakValueDictionary[bytes, type] = WeakValueDictionary()
 
 
 def token_of(cls: type) -> bytes:
-    """What tells a class from all others, in any process."""
+    """Return the random bytes that tell a class from all others, in any process."""
     token = _tokens.get(cls)
     if token is None:
         import os
@@ -39,6 +39,7 @@ def token_of(cls: type) -> bytes:
 
 
 def code(python: str, marshalled: bytes) -> types.CodeType:
+    """Make a code object. Raises TypeError for one that another version of Python compiled."""
     if python != PYTHON:
         raise TypeError(f"a function compiled by {python} cannot run on {PYTHON}")
     import marshal
@@ -53,7 +54,10 @@ def function(
     name: str,
     closure: tuple[types.CellType, ...] | None,
 ) -> types.FunctionType:
-    """`home` is the module whose globals it uses, or the globals that came along."""
+    """Make a function that `finish_function` completes.
+
+    `home` is the name of the module whose globals it uses, or the globals that came along.
+    """
     if isinstance(home, str):
         names = import_module(home).__dict__
     else:
@@ -63,6 +67,7 @@ def function(
 
 
 def finish_function(made: types.FunctionType, state: dict[str, Any]) -> None:
+    """Set the globals and attributes, which may refer to the function itself."""
     for module in state.pop("imports", ()):
         import_module(module)
     names = made.__globals__
@@ -74,15 +79,17 @@ def finish_function(made: types.FunctionType, state: dict[str, Any]) -> None:
 
 
 def cell() -> types.CellType:
+    """Make an empty cell of a closure."""
     return types.CellType()
 
 
 def fill_cell(made: types.CellType, state: tuple[Any]) -> None:
+    """Set the content of a cell, which may refer to the cell itself."""
     (made.cell_contents,) = state
 
 
 def skeleton(token: bytes, header: Header, namespace: dict[str, Any]) -> type:
-    """A class without what may refer to it."""
+    """Make a class without the attributes that may refer to it; `finish_class` sets those."""
     known = _classes.get(token)
     if known is not None:
         return known
@@ -96,6 +103,7 @@ def skeleton(token: bytes, header: Header, namespace: dict[str, Any]) -> type:
 def enumeration(
     token: bytes, header: Header, namespace: dict[str, Any], members: dict[str, Any]
 ) -> type:
+    """Make an enumeration, with its members; `finish_class` sets the other attributes."""
     known = _classes.get(token)
     if known is not None:
         return known
@@ -110,6 +118,7 @@ def finish_class(
     made: type,
     state: tuple[bytes, dict[str, Any], tuple[type, ...], dict[str, dict[str, Any]]],
 ) -> None:
+    """Set the attributes, the registered classes and the attributes of an enum's members."""
     token, attributes, registered, members = state
     if made in _tokens:
         return  # it was finished before
@@ -123,6 +132,7 @@ def finish_class(
 
 
 def cached_property(func: Callable[[Any], Any], name: str | None) -> Any:
+    """Make a functools.cached_property."""
     import functools
 
     made = functools.cached_property(func)
@@ -131,12 +141,14 @@ def cached_property(func: Callable[[Any], Any], name: str | None) -> Any:
 
 
 def lru_cache(func: Callable[..., Any], parameters: dict[str, Any]) -> Any:
+    """Make an empty functools.lru_cache of a function."""
     import functools
 
     return functools.lru_cache(**parameters)(func)
 
 
 def type_variable(name: str, constraints: tuple[Any, ...], options: dict[str, Any]) -> Any:
+    """Make a typing.TypeVar."""
     import typing
 
     return typing.TypeVar(name, *constraints, **options)

@@ -1,7 +1,7 @@
-"""How a message says which codec wrote it: its first bytes.
+"""Tags: the first bytes of a message, which name the codec that wrote it.
 
 A message of any codec but the default begins with a byte that begins no pickle, and the codec's
-name. So two ends that disagree find out, and neither reads what the other meant otherwise.
+name. So a mismatch of the two ends is detected instead of being misread.
 """
 
 from __future__ import annotations
@@ -18,42 +18,43 @@ if TYPE_CHECKING:
     Decode = Callable[[Buffer], Any]
 
 FIRST_BYTE = b"\x01"
+"""The first byte of a tag, with which no pickle begins."""
 _END = b"\0"
 _LONGEST_NAME = 63
 
 _COPIED = 16384
-"""Up to here, in bytes, a copy costs less than what avoids it."""
+"""The size in bytes up to which a copy costs less than a second buffer or a view."""
 
 
 def tagged(name: str, coder: Coder) -> tuple[Encode, Decode]:
-    """The two directions of a coder, for messages that begin with a codec's name."""
+    """Return a coder's `encode` and `decode`, for messages that begin with a codec's name."""
     tag = FIRST_BYTE + name.encode("ascii") + _END
     size = len(tag)
-    write, read = coder.encode, coder.decode
+    encode, decode = coder.encode, coder.decode
 
-    def encode(obj: Any) -> Buffer | Sequence[Buffer]:
-        data = write(obj)
+    def encode_tagged(obj: Any) -> Buffer | Sequence[Buffer]:
+        data = encode(obj)
         if type(data) is bytes:
             return tag + data if len(data) <= _COPIED else (tag, data)
         return (tag, data) if isinstance(data, (bytes, bytearray, memoryview)) else (tag, *data)
 
-    def decode(data: Buffer) -> Any:
+    def decode_tagged(data: Buffer) -> Any:
         if type(data) is bytes and len(data) <= _COPIED:
             rest = data.removeprefix(tag)
             if rest is not data:
-                return read(rest)
+                return decode(rest)
         else:
             view = memoryview(data)
             if view[:size] == tag:
-                return read(view[size:])
+                return decode(view[size:])
         raise DecodeError(disagreement(data, name))
 
-    return encode, decode
+    return encode_tagged, decode_tagged
 
 
 def disagreement(data: Buffer, mine: str) -> str:
-    """What to tell of a message that the receiver's codec did not write."""
-    theirs = writer(data)
+    """Describe a message that was not written by the receiver's codec, `mine`, for an error."""
+    theirs = codec_name(data)
     if theirs is None:
         wrote = "the default codec, or none," if data else "none"
     else:
@@ -61,8 +62,8 @@ def disagreement(data: Buffer, mine: str) -> str:
     return f"{wrote} wrote this message of {len(data)} bytes, but its receiver uses {mine!r}"
 
 
-def writer(data: Buffer) -> str | None:
-    """The name with which a message begins; None if it begins with none."""
+def codec_name(data: Buffer) -> str | None:
+    """Return the name of the codec that wrote a message; None if the message has no tag."""
     start = bytes(memoryview(data)[: _LONGEST_NAME + 2])
     name, end, _ = start[1:].partition(_END)
     if start[:1] != FIRST_BYTE or not end or not is_name(name.decode("latin-1")):
@@ -71,7 +72,7 @@ def writer(data: Buffer) -> str | None:
 
 
 def is_name(name: object) -> bool:
-    """Whether a codec can be called so."""
+    """Whether a codec can have this name."""
     return (
         isinstance(name, str)
         and name.isascii()

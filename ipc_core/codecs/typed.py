@@ -1,7 +1,7 @@
 """The codec `msgspec`: MessagePack, checked against the channel's type. Needs msgspec.
 
-What a peer sends becomes an object of the declared type or an error, and decides nothing else: no
-code of its choosing runs, and an endpoint is what the type says, whatever the message says.
+A message becomes an object of the declared type or an error, and decides nothing else: no code of
+the peer's choosing runs, and an endpoint is of the declared class, which the message cannot change.
 """
 
 from __future__ import annotations
@@ -28,13 +28,17 @@ _read_reference = Decoder(Union[int, list[int]]).decode
 
 
 class MsgspecCodec:
-    """What msgspec can describe: its Structs, dataclasses, TypedDicts, NamedTuples, enums, unions
-    and containers of them, and endpoints and regions as declared fields or items."""
+    """A codec for the types that msgspec can describe.
+
+    These are its Structs, dataclasses, TypedDicts, NamedTuples, enums, unions and containers of
+    them. Endpoints and regions may be declared fields or items.
+    """
 
     name = "msgspec"
     runs_code = False
 
     def bind(self, type: Any, attach: Attach, redeem: Redeem) -> Coder:
+        """Return a coder for a type. Raises TypeError for one that msgspec cannot describe."""
         try:
             declared = endpoints(type)
 
@@ -47,7 +51,7 @@ class MsgspecCodec:
                 try:
                     return redeem(declared_type, _read_reference(given.data))
                 except (DecodeError, msgspec.DecodeError) as error:
-                    raise ValueError(str(error)) from error  # msgspec says where
+                    raise ValueError(str(error)) from error  # msgspec adds the place
 
             return _Coder(Encoder(enc_hook=enc_hook), Decoder(type, dec_hook=dec_hook))
         except Exception as error:
@@ -55,7 +59,7 @@ class MsgspecCodec:
 
 
 class _Coder:
-    """An encoder and a decoder of msgspec, without anything between them and the core."""
+    """An encoder and a decoder of msgspec, called by the core without a function in between."""
 
     __slots__ = ("decode", "encode")
 

@@ -1,4 +1,4 @@
-"""What can travel in a message: the owner of one OS handle, until it is closed or given away."""
+"""The owner of one handle, until it is closed or given away: an endpoint or a region."""
 
 from __future__ import annotations
 
@@ -7,32 +7,31 @@ import warnings
 from collections.abc import Callable
 from copyreg import __newobj__  # type: ignore[attr-defined]
 
-from ipc_core.messages.message import attach, take
+import ipc_core._typing as t
+from ipc_core.messages.transfer import claim, register
 from ipc_core.spi import Backend, Kind
 from ipc_core.spi.errors import ClosedError
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from typing import Any, ClassVar
-
-    from typing_extensions import Self
-
 
 class Gone:
-    """Takes the place of a handle that was closed or given away: any use of it raises.
+    """A stand-in for a handle that was closed or given away. Any use of it raises.
 
-    So the paths of a message need no check of their own.
+    So the paths of a message need no check of their own. It never reaches a backend.
     """
 
     def __init__(self, error: type[ClosedError], text: str) -> None:
         self._error = error
         self._text = text
 
-    def __getattr__(self, name: str) -> Any:
+    def error(self) -> ClosedError:
+        """Return the error that says how the handle went."""
+        return self._error(self._text)
+
+    def __getattr__(self, name: str) -> t.Any:
         raise self._error(self._text)
 
     def close(self) -> None:
-        """There is nothing left to close."""
+        """Do nothing: the handle is closed or another's."""
 
     def __str__(self) -> str:
         return self._text
@@ -42,13 +41,13 @@ class Attachable:
     """Base of senders, receivers and shared memory."""
 
     __slots__ = ("__weakref__", "_backend", "_handle", "_origin")
-    _kind: ClassVar[Kind]
-    _handle: Any
+    _kind: t.ClassVar[Kind]
+    _handle: t.Any
 
-    def __init__(self, handle: Any, backend: Backend) -> None:
+    def __init__(self, handle: t.Any, backend: Backend) -> None:
         self._origin = _caller() if sys.flags.dev_mode else ""
         self._backend = backend
-        self._handle = handle  # last: whoever has one is whole
+        self._handle = handle  # last: an object that has one is whole
 
     def close(self) -> None:
         """Release it. Closing twice does nothing; any later use raises ClosedError."""
@@ -59,50 +58,47 @@ class Attachable:
                 return  # another thread closed or sent it just now
             handle.close()
 
-    def _owned(self) -> Any:
-        """Return the handle. Raises ClosedError or MovedError if there is none any more."""
-        self._handle.kind  # noqa: B018  a stand-in raises
-        return self._handle
+    def _owned(self) -> t.Any:
+        """Return the handle. Raises ClosedError or MovedError after it was given up."""
+        handle = self._handle
+        if type(handle) is Gone:
+            raise handle.error()
+        return handle
 
-    def _retire(self, error: type[ClosedError], how: str) -> Any:
+    def _retire(self, error: type[ClosedError], how: str) -> t.Any:
         """Give up the handle and return it."""
         handle = self._owned()
         self._handle = Gone(error, f"this {type(self).__name__} {how}")
         return handle
 
     def _sent(self) -> None:
-        """The message that carries this object was accepted."""
+        """Note that the message that carries this object was accepted."""
 
-    def _details(self) -> tuple[Any, ...]:
-        """What the constructor takes after the handle and the backend, where that matters."""
+    def _details(self) -> tuple[t.Any, ...]:
+        """Return the constructor's arguments after handle and backend, if not the defaults."""
         return ()
 
-    def _like(self, handle: Any) -> Self:
-        """Another object like this one, for a handle of the same kind."""
+    def _like(self, handle: t.Any) -> t.Self:
+        """Return another object like this one, for a handle of the same kind."""
         return type(self)(handle, self._backend, *self._details())
 
-    def __reduce__(self) -> tuple[Any, ...]:
-        self._owned()
-        slot = attach(self)
+    def __reduce__(self) -> tuple[t.Any, ...]:
+        handle = self._owned()
+        slot = register(self, handle)
+        details = self._details()
         if slot is None:
             from ipc_core.messages.spawning import hand_over
 
-            return hand_over(self)
-        details = self._details()
+            return hand_over(type(self), handle, self._backend, details)
         return __newobj__, (type(self),), (slot, *details) if details else slot
 
-    def __setstate__(self, state: int | tuple[Any, ...]) -> None:
-        if isinstance(state, tuple):
-            self._redeem(*state)
-        else:
-            self._redeem(state)
-
-    def _redeem(self, slot: int, *details: Any) -> None:
-        """Become what a slot of the message that is being decoded refers to."""
-        handle, backend = take(slot, self._kind, self)
+    def __setstate__(self, state: int | tuple[t.Any, ...]) -> None:
+        """Become the endpoint or region in a slot of the message that is being decoded."""
+        slot, *details = state if isinstance(state, tuple) else (state,)
+        handle, backend = claim(slot, self._kind, self)
         self.__init__(handle, backend, *details)  # type: ignore[misc]
 
-    def __enter__(self) -> Self:
+    def __enter__(self) -> t.Self:
         return self
 
     def __exit__(self, *exc_info: object) -> None:
@@ -125,6 +121,7 @@ _OURS = {"ipc_core", "ipc_core.channels", "ipc_core.codecs", "ipc_core.messages"
 
 
 def _caller() -> str:
+    """Return the file and line, outside this library, that made an endpoint."""
     frame = sys._getframe(1)
     while frame.f_back and frame.f_globals.get("__package__") in _OURS:
         frame = frame.f_back

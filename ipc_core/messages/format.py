@@ -8,78 +8,52 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import lru_cache
 
+import ipc_core._typing as t
 from ipc_core import codecs
 from ipc_core.codecs import tags
+from ipc_core.messages import transfer
 from ipc_core.messages.attachable import Attachable
-from ipc_core.messages.message import Buffers, attach, is_encoding
 from ipc_core.spi import Backend, Codec, Payload, Reference, is_attachable
 from ipc_core.spi.errors import DecodeError, EncodeError
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from typing import Any
+from ipc_core.spi.handles import Buffers
 
 
 class Format:
     """A codec bound to a type. `max_message` is the largest payload in bytes, or None.
 
-    `encode` and `decode` are those of its coder, with the codec's name in front if it is not the
-    default codec.
+    `to_payload` and `from_payload` are its coder's `encode` and `decode`, with the codec's name in
+    front unless it is the default codec.
     """
 
-    __slots__ = ("codec", "decode", "encode", "max_message", "type")
+    __slots__ = ("codec", "from_payload", "max_message", "to_payload", "type")
 
-    def __init__(self, codec: Codec, type: Any) -> None:
+    def __init__(self, codec: Codec, type: t.Any) -> None:
         self.codec = codec
         self.type = type
         self.max_message: int | None = None
-        coder = codec.bind(type, self._attach, self._redeem)
-        self.encode: tags.Encode = coder.encode
-        self.decode: tags.Decode = coder.decode
+        coder = codec.bind(type, _Attach(self), self._redeem)
+        self.to_payload: tags.Encode = coder.encode
+        self.from_payload: tags.Decode = coder.decode
         if codec is not codecs.default_codec:
-            self.encode, self.decode = tags.tagged(codec.name, coder)
+            self.to_payload, self.from_payload = tags.tagged(codec.name, coder)
 
     def limited(self, max_message: int | None) -> Format:
-        """The same with this limit. Cheap, as a peer chooses the limits of the ends it sends."""
+        """Return the same with this limit. Cheap: a peer chooses the limits of ends it sends."""
         if max_message is None:
             return self
         made = Format.__new__(Format)
         made.codec, made.type, made.max_message = self.codec, self.type, max_message
-        made.encode, made.decode = self.encode, self.decode
+        made.to_payload, made.from_payload = self.to_payload, self.from_payload
         return made
 
     def misread(self, payload: Payload, error: Exception) -> str:
-        """Why a message did not decode; that another codec wrote it, where that can be seen."""
+        """Return why a message did not decode; that another codec wrote it, where that shows."""
         mine = self.codec.name
-        if isinstance(payload, Buffers) and tags.writer(payload) not in (None, mine):
+        if isinstance(payload, Buffers) and tags.codec_name(payload) not in (None, mine):
             return tags.disagreement(payload, mine)
         return f"cannot decode a message of {len(payload)} bytes: {error}"
 
-    def _attach(self, obj: object, declared: Sequence[Any] | None = None) -> Reference:
-        """Give an endpoint or region its slot; for codecs that meet an object they do not know."""
-        if not isinstance(obj, Attachable):
-            raise TypeError(
-                f"the codec {self.codec.name!r} cannot carry a {type(obj).__qualname__}"
-            )
-        theirs = obj._format if isinstance(obj, Formatted) else None
-        if theirs is not None and theirs.codec is not self.codec:
-            raise EncodeError(
-                f"a message of the codec {self.codec.name!r} cannot carry this "
-                f"{type(obj).__name__}: its own codec is {theirs.codec.name!r}"
-            )
-        if declared is not None and not any(_fits(obj, theirs, each) for each in declared):
-            carries = "" if theirs is None else f" of {theirs.type!r}"
-            raise EncodeError(
-                f"{self.type!r} declares no {type(obj).__name__}{carries}; it declares "
-                f"{', '.join(map(repr, declared)) or 'no endpoint or region'}"
-            )
-        obj._owned()
-        slot = attach(obj)
-        assert slot is not None, "a codec is used only to send a message"
-        limit = _limit(obj)
-        return slot if limit is None else [slot, limit]
-
-    def _redeem(self, declared: Any, reference: object) -> Attachable:
+    def _redeem(self, declared: t.Any, reference: object) -> Attachable:
         """Make the endpoint or region that a message refers to, as its type declares it."""
         from typing import Any, get_args, get_origin
 
@@ -88,17 +62,17 @@ class Format:
         slot, limit = _parsed(reference)
         kind = get_origin(declared) or declared
         made: Attachable = kind.__new__(kind)
-        if isinstance(made, Formatted):
+        if isinstance(made, ObjectEnd):
             inner, *_ = get_args(declared) or (Any,)
-            made._redeem(slot, format_for(inner, self.codec.name, limit))
-        elif isinstance(made, Limited):
-            made._redeem(slot, limit)
+            made.__setstate__((slot, format_for(inner, self.codec.name, limit)))
+        elif isinstance(made, BytesEnd):
+            made.__setstate__((slot, limit))
         else:
-            made._redeem(slot)
+            made.__setstate__(slot)
         return made
 
-    def __reduce__(self) -> tuple[Any, ...]:
-        if is_encoding() and _is_of_main(self.type):
+    def __reduce__(self) -> tuple[t.Any, ...]:
+        if transfer.is_encoding() and _is_of_main(self.type):
             raise EncodeError(
                 f"an end of a channel of {self.type!r} cannot be sent: the receiver's main program "
                 "is another one; define the class in a module that both import"
@@ -110,21 +84,55 @@ class Format:
         return f"<{self.codec.name} of {self.type!r}{limit}>"
 
 
-class Formatted(Attachable):
+class _Attach:
+    """See spi.Attach: gives endpoints and regions their slots in messages of one format."""
+
+    __slots__ = ("_format",)
+
+    start_over = staticmethod(transfer.start_over)
+
+    def __init__(self, format: Format) -> None:
+        self._format = format
+
+    def __call__(self, obj: object, declared: Sequence[t.Any] | None = None) -> Reference:
+        mine = self._format
+        if not isinstance(obj, Attachable):
+            raise TypeError(
+                f"the codec {mine.codec.name!r} cannot carry a {type(obj).__qualname__}"
+            )
+        theirs = obj._format if isinstance(obj, ObjectEnd) else None
+        if theirs is not None and theirs.codec is not mine.codec:
+            raise EncodeError(
+                f"a message of the codec {mine.codec.name!r} cannot carry this "
+                f"{type(obj).__name__}: its own codec is {theirs.codec.name!r}"
+            )
+        if declared is not None and not any(_fits(obj, theirs, each) for each in declared):
+            carries = "" if theirs is None else f" of {theirs.type!r}"
+            raise EncodeError(
+                f"{mine.type!r} declares no {type(obj).__name__}{carries}; it declares "
+                f"{', '.join(map(repr, declared)) or 'no endpoint or region'}"
+            )
+        slot = transfer.register(obj, obj._owned())
+        assert slot is not None, "a codec is used only to send a message"
+        limit = _limit(obj)
+        return slot if limit is None else [slot, limit]
+
+
+class ObjectEnd(Attachable):
     """Base of the ends of a channel for objects; such a class has a slot `_format`."""
 
     __slots__ = ()
     _format: Format
 
-    def __init__(self, handle: Any, backend: Backend, format: Format | None = None) -> None:
+    def __init__(self, handle: t.Any, backend: Backend, format: Format | None = None) -> None:
         self._format = format or DEFAULT  # type: ignore[misc]  # the slot is a subclass's
         super().__init__(handle, backend)
 
-    def _details(self) -> tuple[Any, ...]:
+    def _details(self) -> tuple[t.Any, ...]:
         return () if self._format is DEFAULT else (self._format,)
 
-    def _format_to(self, type: Any) -> Format:
-        """The format of an end that is made to carry `type`, or what it carries if that is None.
+    def _format_to(self, type: t.Any) -> Format:
+        """Return the format of an end that is made to carry `type`; its present one for None.
 
         Raises TypeError if that is known to be another type.
         """
@@ -138,21 +146,21 @@ class Formatted(Attachable):
         return format_for(type, mine.codec.name, mine.max_message)
 
 
-class Limited(Attachable):
+class BytesEnd(Attachable):
     """Base of the ends of a channel for bytes; such a class has a slot `_max_message`."""
 
     __slots__ = ()
     _max_message: int | None
 
-    def __init__(self, handle: Any, backend: Backend, max_message: int | None = None) -> None:
+    def __init__(self, handle: t.Any, backend: Backend, max_message: int | None = None) -> None:
         self._max_message = checked_limit(max_message)  # type: ignore[misc]  # likewise
         super().__init__(handle, backend)
 
-    def _details(self) -> tuple[Any, ...]:
+    def _details(self) -> tuple[t.Any, ...]:
         return () if self._max_message is None else (self._max_message,)
 
 
-def _is_of_main(type: Any) -> bool:
+def _is_of_main(type: t.Any) -> bool:
     from typing import get_args
 
     module = getattr(type, "__module__", None)
@@ -160,13 +168,13 @@ def _is_of_main(type: Any) -> bool:
 
 
 def _limit(obj: Attachable) -> int | None:
-    if isinstance(obj, Formatted):
+    if isinstance(obj, ObjectEnd):
         return obj._format.max_message
-    return obj._max_message if isinstance(obj, Limited) else None
+    return obj._max_message if isinstance(obj, BytesEnd) else None
 
 
-def _fits(obj: Attachable, format: Format | None, declared: Any) -> bool:
-    """Whether an object is what a type declares; what either leaves open fits everything."""
+def _fits(obj: Attachable, format: Format | None, declared: t.Any) -> bool:
+    """Return whether a type declares an object. A format left open, on either side, fits all."""
     from typing import Any, get_args, get_origin
 
     if not isinstance(obj, get_origin(declared) or declared):
@@ -175,8 +183,8 @@ def _fits(obj: Attachable, format: Format | None, declared: Any) -> bool:
     return format is None or inner in (Any, format.type) or format.type is Any
 
 
-def _parsed(reference: Any) -> tuple[int, int | None]:
-    """The slot and the limit that a message gives in the place of an endpoint or region."""
+def _parsed(reference: t.Any) -> tuple[int, int | None]:
+    """Return the slot and the limit in a message's reference to an endpoint or region."""
     slot, limit = (
         reference if type(reference) is list and len(reference) == 2 else (reference, None)
     )
@@ -188,8 +196,8 @@ def _parsed(reference: Any) -> tuple[int, int | None]:
     raise DecodeError("the message refers to an attachment otherwise than by its number")
 
 
-def checked_limit(max_message: Any) -> int | None:
-    """Return it. Raises ValueError for what is not a number of bytes, at least 1, or None."""
+def checked_limit(max_message: t.Any) -> int | None:
+    """Return it. Raises ValueError for anything but a number of bytes, at least 1, or None."""
     if max_message is not None and (type(max_message) is not int or max_message < 1):
         raise ValueError(
             f"max_message must be a number of bytes, at least 1, or None, not {max_message!r}"
@@ -202,12 +210,12 @@ DEFAULT = Format(codecs.default_codec, object)
 
 
 def format_for(
-    type: Any = None, codec: str | None = None, max_message: int | None = None
+    type: t.Any = None, codec: str | None = None, max_message: int | None = None
 ) -> Format:
     """Return the format of a codec, found by its name, for a type.
 
     Raises ValueError for a limit below 1, NotSupportedError for a codec that is not installed, and
-    what the codec raises for a type that it cannot carry.
+    the codec's own error for a type that it cannot carry.
     """
     limit = checked_limit(max_message)
     if codec in (None, codecs.default_codec.name):
@@ -222,7 +230,7 @@ def format_for(
     return _cached(carried, codec).limited(limit)
 
 
-def _bind(type: Any, codec: Any) -> Format:
+def _bind(type: t.Any, codec: t.Any) -> Format:
     return Format(codecs.find(codec), type)
 
 

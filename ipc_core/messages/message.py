@@ -1,15 +1,12 @@
-"""Objects become bytes with attachments, and come back.
-
-While a message is encoded, every endpoint met registers itself with `attach` and pickles as its
-slot; while it is decoded, each slot is redeemed once with `take`. The state of a call belongs to
-that call: a send inside a `__reduce__`, or a receive inside a `__setstate__`, has its own.
-"""
+"""Objects become bytes with attachments, and come back."""
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
+import ipc_core._typing as t
+from ipc_core.messages.format import Format
+from ipc_core.messages.transfer import Embedded, Inbox, thread
 from ipc_core.spi import (
     Attachment,
     Backend,
@@ -18,78 +15,22 @@ from ipc_core.spi import (
     EncodeError,
     IpcError,
     IpcIOError,
-    Kind,
     Payload,
 )
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from typing import Any
-
-    from ipc_core.messages.attachable import Attachable
-    from ipc_core.messages.format import Format
+from ipc_core.spi.handles import Buffers
 
 
-Buffers = (bytes, bytearray, memoryview)
-
-
-class _Calls:
-    """The innermost calls of one thread. `encoding` is None outside a message."""
-
-    __slots__ = ("decoding", "encoding")
-
-    def __init__(self) -> None:
-        self.encoding: list[Attachable] | tuple[()] | None = None
-        self.decoding: Inbox | None = None
-
-
-class _Thread(threading.local):
-    def __init__(self) -> None:
-        self.calls = _Calls()
-
-
-_thread = _Thread()
-
-
-class Inbox:
-    """The attachments of the message that is being decoded."""
-
-    def __init__(self, backend: Backend, attachments: Sequence[Attachment]) -> None:
-        self.backend = backend
-        self.owners: list[Attachable] = []
-        self._attachments: list[Attachment | None] = list(attachments)
-
-    def take(self, slot: int, kind: Kind) -> Any:
-        count = len(self._attachments)
-        if not 0 <= slot < count:
-            raise DecodeError(f"the message refers to attachment {slot}, but has {count}")
-        attachment = self._attachments[slot]
-        if attachment is None:
-            raise DecodeError(f"attachment {slot} is used twice")
-        if attachment.kind is not kind:
-            raise DecodeError(
-                f"attachment {slot} is a {Kind(attachment.kind).name.lower()}, "
-                f"the message calls it a {kind.name.lower()}"
-            )
-        self._attachments[slot] = None
-        return attachment
-
-    def close(self) -> None:
-        """Close what the message did not refer to."""
-        close_all(a for a in self._attachments if a is not None)
-
-
-def encode(format: Format, obj: object) -> tuple[Buffer | Sequence[Buffer], Sequence[Attachable]]:
-    """Return the payload and the endpoints it refers to, by slot.
+def encode_message(format: Format, obj: object) -> tuple[Buffer | Sequence[Buffer], Embedded]:
+    """Return the payload, and the endpoints and regions that it refers to.
 
     Raises EncodeError, with the cause, for an object that the codec cannot carry, or that is too
     large for the channel.
     """
-    calls = _thread.calls
+    calls = thread.calls
     outer = calls.encoding
     try:
         calls.encoding = ()
-        data = format.encode(obj)
+        data = format.to_payload(obj)
         embedded = calls.encoding
     except (IpcError, MemoryError):
         raise  # of an endpoint that is closed or moved, or of a send inside
@@ -104,25 +45,19 @@ def encode(format: Format, obj: object) -> tuple[Buffer | Sequence[Buffer], Sequ
     return data, embedded
 
 
-def start_over() -> None:
-    """Forget the endpoints met so far; for a codec that begins its message again."""
-    if _thread.calls.encoding:
-        _thread.calls.encoding = ()
-
-
-def decode(
+def decode_message(
     format: Format, backend: Backend, payload: Payload, attachments: Sequence[Attachment]
-) -> Any:
-    """Rebuild the object and its endpoints; attachments it does not use are closed.
+) -> t.Any:
+    """Rebuild the object and its endpoints. Unused attachments are closed.
 
     Raises DecodeError, with the cause, for bytes that are not a message, or too many of them.
     """
-    if attachments or _thread.calls.decoding is not None:
+    if attachments or thread.calls.decoding is not None:
         return _decode_with(format, backend, payload, attachments)
     try:
         if type(payload) is bytes and format.max_message is None:
-            return format.decode(payload)
-        return format.decode(_readable(format, payload))
+            return format.from_payload(payload)
+        return format.from_payload(_readable(format, payload))
     except (DecodeError, IpcIOError, MemoryError):
         raise
     except Exception as error:
@@ -131,15 +66,17 @@ def decode(
 
 def _decode_with(
     format: Format, backend: Backend, payload: Payload, attachments: Sequence[Attachment]
-) -> Any:
+) -> t.Any:
     """Decode a message that has attachments, or that is received inside one which has."""
-    calls = _thread.calls
+    calls = thread.calls
     outer = calls.decoding
     inbox = Inbox(backend, attachments) if attachments else None
     decoded = False
     try:
         calls.decoding = inbox
-        obj = format.decode(_readable(format, payload))
+        if type(payload) is not bytes or format.max_message is not None:
+            payload = _readable(format, payload)
+        obj = format.from_payload(payload)
         decoded = True
         return obj
     except (DecodeError, IpcIOError, MemoryError):
@@ -152,11 +89,13 @@ def _decode_with(
             if not decoded:
                 # An interrupt may have come before an owner got its handle.
                 close_all(owner for owner in inbox.owners if hasattr(owner, "_handle"))
-            inbox.close()
+            if inbox.unclaimed:
+                close_all(handle for handle in inbox.slots if handle is not None)
 
 
 def _readable(format: Format, payload: Payload) -> Buffer:
-    """What a codec reads: of memory that the peer can still write a copy, unless it is trusted.
+    """Return the bytes for a codec to read: a copy of memory that the peer can still write, unless
+    the codec trusts the peer anyway.
 
     Raises DecodeError for a payload that is too large for the channel.
     """
@@ -168,45 +107,16 @@ def _readable(format: Format, payload: Payload) -> Buffer:
 
 
 def copied(payload: Payload) -> bytes:
-    """The payload as bytes that nobody else can write."""
+    """Return the payload as bytes that nobody else can write."""
     return bytes(payload) if isinstance(payload, Buffers) else payload.read()
 
 
 def too_large(size: int, limit: int) -> str:
+    """Return the text of the error for a message above its channel's limit, both in bytes."""
     return f"a message of {size} bytes is more than the channel's max_message, {limit}"
 
 
-def attach(obj: Attachable) -> int | None:
-    """Give an endpoint or region its slot in the message that is being encoded; None outside a
-    message."""
-    calls = _thread.calls
-    embedded = calls.encoding
-    if embedded is None:
-        return None
-    if not embedded:
-        embedded = calls.encoding = []
-    embedded.append(obj)
-    return len(embedded) - 1
-
-
-def is_encoding() -> bool:
-    """Whether this is a call from inside `encode`."""
-    return _thread.calls.encoding is not None
-
-
-def take(slot: int, kind: Kind, owner: Attachable) -> tuple[Any, Backend]:
-    """Redeem a slot of the message that is being decoded: the handle and its backend.
-
-    If the rest of the message does not decode, `owner` is closed.
-    """
-    inbox = _thread.calls.decoding
-    if inbox is None:
-        raise DecodeError(f"the message refers to attachment {slot}, but has none")
-    handle = inbox.take(slot, kind)
-    inbox.owners.append(owner)
-    return handle, inbox.backend
-
-
-def close_all(attachments: Any) -> None:
-    for attachment in attachments:
-        attachment.close()
+def close_all(closables: Iterable[t.Any]) -> None:
+    """Close each."""
+    for closable in closables:
+        closable.close()

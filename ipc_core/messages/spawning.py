@@ -1,24 +1,22 @@
 """Endpoints and regions among the arguments of a multiprocessing.Process.
 
 While multiprocessing starts a child by spawn or forkserver it pickles the arguments and can hand
-over descriptors. The child gets copies; what the parent has stays as it is, as with fork.
+over descriptors. The child gets copies; the parent's own stay as they are, as with fork.
 """
 
 from __future__ import annotations
 
 import sys
 
+import ipc_core._typing as t
 from ipc_core.plugins import choice
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from typing import Any
-
-    from ipc_core.messages.attachable import Attachable
+from ipc_core.spi import Backend
 
 
-def hand_over(obj: Attachable) -> tuple[Any, ...]:
-    """What `__reduce__` returns outside a message.
+def hand_over(
+    cls: type[t.Any], handle: t.Any, backend: Backend, details: tuple[t.Any, ...]
+) -> tuple[t.Any, ...]:
+    """Return the reduction of an endpoint or region outside a message.
 
     Raises TypeError unless a child is being started, and NotSupportedError for a backend that
     does not reach other processes.
@@ -26,14 +24,13 @@ def hand_over(obj: Attachable) -> tuple[Any, ...]:
     context = sys.modules.get("multiprocessing.context")
     if context is None or context.get_spawning_popen() is None:
         raise TypeError(
-            f"this {type(obj).__name__} can only travel in a message, tx.send(...) it, or as an "
+            f"this {cls.__name__} can only travel in a message, tx.send(...) it, or as an "
             "argument of a multiprocessing.Process while that is started"
         )
-    backend = obj._backend
-    parcel = backend.for_child(obj._owned())
-    return _take_over, (type(obj), backend.name, parcel, *obj._details())
+    return _take_over, (cls, backend.name, backend.for_child(handle), *details)
 
 
-def _take_over(kind: type[Attachable], backend_name: str, parcel: Any, *details: Any) -> Attachable:
+def _take_over(cls: type[t.Any], backend_name: str, inheritable: object, *details: t.Any) -> object:
+    """Rebuild it in the child."""
     backend = choice.backend(backend_name)
-    return kind(backend.from_parent(parcel), backend, *details)
+    return cls(backend.from_parent(inheritable), backend, *details)

@@ -1,1 +1,1 @@
-"""Which backend a channel uses, and where plugins are found."""
+"""The choice of a backend, and the entry points of plugins."""

@@ -1,4 +1,4 @@
-"""Which backend a channel uses: found by entry point, chosen by the most specific setting."""
+"""The choice of a backend: by the most specific setting, among those with an entry point."""
 
 from __future__ import annotations
 
@@ -18,10 +18,11 @@ _process_default: str | None = None
 
 
 def backend(choice: str | Backend | None = None) -> Backend:
-    """Return the backend to use: `choice`, else what `use_backend`, `set_default_backend`,
-    IPC_CORE_BACKEND, the platform, or the only installation says, in this order.
+    """Return the backend to use.
 
-    Raises NoBackendError, saying what to install, when there is none that works.
+    It is `choice`, or named by `use_backend`, `set_default_backend`, the variable
+    IPC_CORE_BACKEND, the platform, or as the only one installed: the first of these that names
+    one. Raises NoBackendError, with a hint at the package to install, if it does not work.
     """
     if isinstance(choice, Backend):
         return choice
@@ -30,7 +31,10 @@ def backend(choice: str | Backend | None = None) -> Backend:
 
 
 def chosen(choice: str | None = None) -> tuple[str, str]:
-    """Return the name of the backend to use and the setting that names it."""
+    """Return the name of the backend to use and the setting that names it.
+
+    Raises NoBackendError if no setting names one, and not exactly one is installed.
+    """
     for name, setting in (
         (choice, "backend="),
         (_block.get(), "use_backend"),
@@ -56,7 +60,7 @@ def chosen(choice: str | None = None) -> tuple[str, str]:
 
 
 def platform_backend() -> str:
-    """The name of the backend made for this platform."""
+    """Return the name of the backend made for this platform."""
     if sys.platform == "darwin":
         return "macos"
     if sys.platform == "win32":
@@ -86,7 +90,7 @@ class use_backend:  # noqa: N801  a name for the word after `with`
 
 
 def set_default_backend(name: str | None) -> None:
-    """Use a backend for the rest of the process, or with None what the environment says.
+    """Use a backend for the rest of the process, or with None the one of the environment.
 
     Raises NoBackendError if it cannot be used.
     """
@@ -97,12 +101,15 @@ def set_default_backend(name: str | None) -> None:
 
 
 def server_name(found: Backend, kind: str, address: str) -> str:
-    """The public name of a server: backend, kind and the backend's own address."""
+    """Return the public name of a server: backend, kind and the backend's own address."""
     return f"{found.name}+{kind}:{address}"
 
 
 def find_server(name: str, kind: str) -> tuple[Backend, str]:
-    """Take a public server name apart. Raises ValueError if it is not one of that kind."""
+    """Return the backend and the address in a public server name.
+
+    Raises ValueError if it is not one of that kind, NoBackendError if the backend cannot be used.
+    """
     scheme, colon, address = name.partition(":")
     backend_name, plus, found_kind = scheme.partition("+")
     if not (colon and plus and backend_name and address) or "\0" in name:
@@ -113,6 +120,7 @@ def find_server(name: str, kind: str) -> tuple[Backend, str]:
 
 
 def _load(name: str) -> Backend:
+    """Import a backend, and keep it. Raises NoBackendError, with the reason, if it cannot work."""
     reason: str | None
     try:
         found = entry_points.load(name)

@@ -1,8 +1,8 @@
 """The entry points of backends and codecs, read on two routes that agree.
 
-Starting a child must be quick, and `importlib.metadata` costs several times what Python itself
-does. So one backend is looked up by scanning `entry_points.txt` files; everything that lists or
-explains goes through importlib.metadata and pluggy (`plugins`).
+A child must start quickly, and importing `importlib.metadata` takes several times as long as
+starting Python. So one backend is looked up by scanning `entry_points.txt` files; lists and
+explanations come from importlib.metadata and pluggy (`ipc_core.cli.installed`).
 """
 
 from __future__ import annotations
@@ -11,20 +11,22 @@ import importlib
 import os
 import sys
 
+import ipc_core._typing as t
 from ipc_core.spi import BACKENDS_GROUP, HOOK, SPI_VERSION, Backend
 from ipc_core.spi.errors import NoBackendError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from typing import Any
-
 
 _references: dict[tuple[str, str], str] = {}
 
 
 def entry(name: str, group: str = BACKENDS_GROUP) -> str | None:
-    """The object reference, `module` or `module:attribute`, registered under `name`."""
+    """Return the object reference, `module` or `module:attribute`, registered under `name`.
+
+    Returns None if there is none.
+    """
     key = group, name
     reference = _references.get(key) or _find(name, group)
     if reference:
@@ -33,13 +35,14 @@ def entry(name: str, group: str = BACKENDS_GROUP) -> str | None:
 
 
 def _find(name: str, group: str) -> str | None:
-    # Eggs, zip files and import hooks are for importlib.metadata to find.
+    # Only importlib.metadata finds those in eggs and zip files, and behind import hooks.
     return _scan(name, group) or next(
         (point.value for point in points(group) if point.name == name), None
     )
 
 
 def _scan(name: str, group: str) -> str | None:
+    """Look for an entry point in the folders of `sys.path`, without importlib.metadata."""
     for folder in sys.path:
         for text in _entry_point_files(folder or ".", name):
             section = text.partition(f"[{group}]")[2].partition("\n[")[0]
@@ -51,14 +54,14 @@ def _scan(name: str, group: str) -> str | None:
 
 
 def names(group: str = BACKENDS_GROUP) -> list[str]:
-    """Every registered name."""
+    """Return every registered name of a group, sorted."""
     return sorted({point.name for point in points(group)})
 
 
-def resolve(reference: str) -> Any:
-    """Import what an object reference says."""
+def resolve(reference: str) -> t.Any:
+    """Import the object that a reference names."""
     module, _, attributes = reference.partition(":")
-    found: Any = importlib.import_module(module)
+    found: t.Any = importlib.import_module(module)
     for attribute in attributes.split(".") if attributes else ():
         found = getattr(found, attribute)
     return found
@@ -81,7 +84,10 @@ def load(name: str) -> Backend:
 
 
 def checked(found: object, name: str) -> Backend:
-    """Return what a plugin's hook returned. Raises NoBackendError if it is not a backend."""
+    """Return the object that a plugin's hook returned.
+
+    Raises NoBackendError if it is not a backend of this SPI, or calls itself by another name.
+    """
     version = getattr(found, "spi_version", None)
     if version != SPI_VERSION:
         raise NoBackendError(f"it speaks SPI version {version}, this ipc-core speaks {SPI_VERSION}")
@@ -93,7 +99,7 @@ def checked(found: object, name: str) -> Backend:
 
 
 def _entry_point_files(folder: str, likely: str) -> Iterator[str]:
-    """The texts of a folder, first those of distributions whose name has the `likely` word."""
+    """Yield the texts of a folder, first those of distributions with `likely` in their names."""
     try:
         with os.scandir(folder) as entries:
             paths = [e.path for e in entries if e.name.endswith(".dist-info")]
@@ -108,8 +114,8 @@ def _entry_point_files(folder: str, likely: str) -> Iterator[str]:
             continue
 
 
-def points(group: str = BACKENDS_GROUP) -> Any:
-    """Every entry point of a group."""
+def points(group: str = BACKENDS_GROUP) -> t.Any:
+    """Return every entry point of a group, as importlib.metadata finds them."""
     if sys.version_info >= (3, 12):
         from importlib import metadata
     else:

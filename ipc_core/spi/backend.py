@@ -5,7 +5,7 @@ from __future__ import annotations
 import enum
 from collections.abc import Callable, Iterable
 
-from ipc_core._typing import TypeVar
+import ipc_core._typing as t
 from ipc_core.spi.errors import NotSupportedError
 from ipc_core.spi.handles import (
     Attachment,
@@ -17,11 +17,6 @@ from ipc_core.spi.handles import (
     OsIpcSharedMemory,
 )
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from typing import Any, ClassVar
-
-
 SPI_VERSION = 1
 HOOK = "ipc_core_backend"
 PROJECT = "ipc_core"
@@ -29,7 +24,7 @@ BACKENDS_GROUP = "ipc_core.backends"
 
 
 class Capability(enum.Flag):
-    """What a backend can do. Tests and programs ask for these, never for a backend's name."""
+    """The abilities of a backend. Tests and programs ask for these, never for a backend's name."""
 
     CROSS_PROCESS = enum.auto()
     """Endpoints work in other processes; one-shot names can be handed to a child."""
@@ -38,7 +33,7 @@ class Capability(enum.Flag):
     BOUNDED = enum.auto()
     """`channel(capacity)` makes bounded channels."""
     OUTLIVES_SENDER = enum.auto()
-    """What `send` accepted is delivered even if the sending process is killed."""
+    """Accepted messages are delivered even if the sending process is killed."""
     PROMPT_DISCONNECT = enum.auto()
     """Both ends learn at once that the other is gone."""
     SHARED_MEMORY = enum.auto()
@@ -55,25 +50,25 @@ class Capability(enum.Flag):
 
 
 Finding = tuple[str, str, str | None]
-"""A limit, what it is here, and what to do about it; None where it is high enough."""
+"""A limit, its value on this machine, and a hint, None where it is high enough."""
 
 
 class Backend:
     """A transport. Derive from it, so that methods added later have a default.
 
     `size_hints` are payload sizes in bytes at which the backend changes its method; the
-    conformance kit tests around each. `remark` is what whoever chooses a backend should know of
-    this one, in a few words, for `ipc-core backends`.
+    conformance kit tests around each. `remark` is a warning to print beside its name, in a few
+    words, for `ipc-core backends`.
     """
 
-    spi_version: ClassVar[int] = SPI_VERSION
-    name: ClassVar[str]
-    capabilities: ClassVar[Capability]
-    size_hints: ClassVar[tuple[int, ...]] = ()
-    remark: ClassVar[str | None] = None
+    spi_version: t.ClassVar[int] = SPI_VERSION
+    name: t.ClassVar[str]
+    capabilities: t.ClassVar[Capability]
+    size_hints: t.ClassVar[tuple[int, ...]] = ()
+    remark: t.ClassVar[str | None] = None
 
     def unavailable_reason(self) -> str | None:
-        """Why this backend cannot work here, as a sentence; None when it can. Never raises."""
+        """Return why this backend cannot work here, a sentence; None if it can. Never raises."""
         return None
 
     def channel(self, capacity: int | None = None) -> tuple[OsIpcSender, OsIpcReceiver]:
@@ -102,7 +97,7 @@ class Backend:
 
     def filled_memory(self, chunks: Iterable[Buffer], size: int) -> OsIpcSharedMemory:
         """Make a region of `size` bytes, which the chunks hold together. A chunk is borrowed until
-        the next one is asked for, and may be the same memory again. What asking raises is raised.
+        the next one is asked for, and may be the same memory again. Its exceptions pass through.
         """
         region = self.shared_memory(size)
         try:
@@ -116,23 +111,23 @@ class Backend:
         return region
 
     def for_child(self, handle: Attachment) -> object:
-        """Something to pickle while multiprocessing starts a child, which `from_parent` there
-        turns into a second handle. This one stays as it is."""
+        """Return an inheritable handle: an object to pickle while multiprocessing starts a child,
+        which `from_parent` there turns into a second handle. This one stays as it is."""
         raise self._lacks("way into another process")
 
-    def from_parent(self, parcel: Any) -> Attachment:
-        """The handle for what `for_child` returned in the parent."""
+    def from_parent(self, inheritable: t.Any) -> Attachment:
+        """Return the handle for an inheritable one that `for_child` returned in the parent."""
         raise self._lacks("way into another process")
 
     def checkup(self) -> Iterable[Finding]:
-        """The limits of this machine that matter to this backend, for `ipc-core doctor`."""
+        """Return the limits of this machine that matter to this backend, for `ipc-core doctor`."""
         return ()
 
-    def _lacks(self, what: str) -> NotSupportedError:
-        return NotSupportedError(f"the {self.name} backend has no {what}")
+    def _lacks(self, ability: str) -> NotSupportedError:
+        return NotSupportedError(f"the {self.name} backend has no {ability}")
 
 
-_Hook = TypeVar("_Hook", bound=Callable[[], Backend])
+_Hook = t.TypeVar("_Hook", bound=Callable[[], Backend])
 
 
 def hookimpl(function: _Hook) -> _Hook:

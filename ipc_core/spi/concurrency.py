@@ -1,7 +1,7 @@
 """Threads, and the repairs that a forked child needs.
 
 Only the thread that forked exists in the child. A lock that another thread held is held for ever,
-and what the parent has to itself, such as a write position, is there twice.
+and state of which there must be one, such as a write position, is there twice.
 """
 
 from __future__ import annotations
@@ -9,22 +9,17 @@ from __future__ import annotations
 import os
 import sys
 import threading
-from _weakrefset import WeakSet  # what weakref offers, without the rest of that module
+from _weakrefset import WeakSet  # as in weakref, without the rest of that module
 
-from ipc_core._typing import Protocol
+import ipc_core._typing as t
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from typing import Any
-
-
-_emscripten: Any = getattr(sys, "_emscripten_info", None)
+_emscripten: t.Any = getattr(sys, "_emscripten_info", None)
 
 THREADS: bool = sys.platform != "wasi" and (_emscripten is None or _emscripten.pthreads)
 """Without threads nothing else runs while this program waits, and a taken lock blocks for ever."""
 
 
-class Forkable(Protocol):
+class Forkable(t.Protocol):
     """Something whose copy in a forked child needs a repair."""
 
     def after_fork(self) -> None:

@@ -8,7 +8,7 @@ _LONGEST = 1e10
 
 
 def check_timeout(seconds: float | None) -> float | None:
-    """Return what backends take: None for ever, else a finite number of seconds.
+    """Return the timeout as backends take it: None for ever, else a finite number of seconds.
 
     Raises ValueError for negative numbers and NaN.
     """

@@ -34,7 +34,7 @@ class SerDeError(IpcError):
 
 
 class EncodeError(SerDeError):
-    """Your object cannot be encoded; nothing was sent. `__cause__` says what failed."""
+    """Your object cannot be encoded; nothing was sent. `__cause__` is the failure."""
 
 
 class DecodeError(SerDeError):
@@ -58,4 +58,4 @@ class NotSupportedError(IpcError):
 
 
 class NoBackendError(IpcError, RuntimeError):
-    """No backend can be used; the text says what to install and why others were rejected."""
+    """No backend can be used; the text says how to get one, and why others were rejected."""

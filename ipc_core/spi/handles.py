@@ -13,36 +13,32 @@ from __future__ import annotations
 import enum
 from collections.abc import Callable, Sequence
 
-from ipc_core._typing import Protocol
+import ipc_core._typing as t
 from ipc_core.spi.errors import IpcIOError, SerDeError
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from typing import ClassVar
-
-    from typing_extensions import Self
-
 Buffer = bytes | bytearray | memoryview
+Buffers = (bytes, bytearray, memoryview)
 
 
 def contiguous(data: Buffer) -> Buffer:
-    """What handles take, of any object with bytes: one run of single bytes, copied if need be."""
+    """Return the bytes of any object that has some as handles take them: one run of single bytes,
+    copied if need be."""
     view = memoryview(data)
     return view.cast("B") if view.c_contiguous and view.nbytes else view.tobytes()
 
 
 class Kind(enum.IntEnum):
-    """What an attachment is."""
+    """The kind of an attachment."""
 
     SENDER = 1
     RECEIVER = 2
     SHARED_MEMORY = 3
 
 
-class OsIpcSender(Protocol):
+class OsIpcSender(t.Protocol):
     """The sending end of a channel. Safe to use from any thread."""
 
-    kind: ClassVar[Kind] = Kind.SENDER
+    kind: t.ClassVar[Kind] = Kind.SENDER
 
     def send(
         self,
@@ -63,7 +59,7 @@ class OsIpcSender(Protocol):
         refuses, ClosedError after `close`.
         """
 
-    def clone(self) -> Self:
+    def clone(self) -> t.Self:
         """Return another handle on the same channel; it keeps the channel connected too."""
 
     def wait_closed(self, timeout: float | None) -> bool:
@@ -76,7 +72,7 @@ class OsIpcSender(Protocol):
         """Release this handle. Closing twice does nothing."""
 
 
-class PeerMemory(Protocol):
+class PeerMemory(t.Protocol):
     """A payload in memory that its sender can still write. Used once: copied, or mapped.
 
     Dropping it, after `read` or with the last view of a `map`, tells the sender that the memory is
@@ -92,18 +88,18 @@ class PeerMemory(Protocol):
         """
 
     def map(self) -> memoryview:
-        """The payload without a copy, writable, and what is written is seen here only.
+        """Return the payload without a copy, writable; changes are seen here only.
 
         The view is valid as long as it lives, whatever the sender does, but a dishonest sender
-        can change what was not yet written here. Where that cannot be had it is a copy. Raises
-        what `read` raises, and MemoryError or IpcIOError when the system refuses.
+        can change every part not yet written here. Where that cannot be had it is a copy. Raises
+        the same as `read`, and MemoryError or IpcIOError when the system refuses.
         """
 
 
-class OsIpcReceiver(Protocol):
+class OsIpcReceiver(t.Protocol):
     """The receiving end. Each message goes to exactly one caller of `recv`."""
 
-    kind: ClassVar[Kind] = Kind.RECEIVER
+    kind: t.ClassVar[Kind] = Kind.RECEIVER
 
     def recv(self, timeout: float | None) -> tuple[Payload, Sequence[Attachment]]:
         """Return the next message; the caller owns the payload and the attachments. A payload that
@@ -122,14 +118,14 @@ class OsIpcReceiver(Protocol):
 
     def when_ready(self, callback: Callable[[], object]) -> Callable[[], object]:
         """Have `callback()` called once, in any thread, when `recv(0)` may not raise Empty; it may
-        be called before this returns. Return what takes it back. Only needed where `fileno`
+        be called before this returns. Return a function that cancels it. Only needed where `fileno`
         returns None."""
 
     def close(self) -> None:
-        """Release the handle and drop what is unread. Closing twice does nothing."""
+        """Release the handle and drop unread messages. Closing twice does nothing."""
 
 
-class OsIpcReceiverSet(Protocol):
+class OsIpcReceiverSet(t.Protocol):
     """Many receivers, waited for together. `add` and `remove` work while another thread selects."""
 
     def add(self, receiver: OsIpcReceiver, id: int) -> None:
@@ -159,7 +155,7 @@ class OsIpcReceiverSet(Protocol):
         """Close the set and its receivers; a running `select` raises ClosedError."""
 
 
-class OsIpcOneShotServer(Protocol):
+class OsIpcOneShotServer(t.Protocol):
     """A name at which one client can connect, once."""
 
     name: str
@@ -175,10 +171,10 @@ class OsIpcOneShotServer(Protocol):
         """Give up the name. A client that has connected finds its channel broken."""
 
 
-class OsIpcSharedMemory(Protocol):
+class OsIpcSharedMemory(t.Protocol):
     """A region of memory that travels by reference."""
 
-    kind: ClassVar[Kind] = Kind.SHARED_MEMORY
+    kind: t.ClassVar[Kind] = Kind.SHARED_MEMORY
 
     @property
     def buffer(self) -> memoryview:
@@ -186,8 +182,8 @@ class OsIpcSharedMemory(Protocol):
 
     def __len__(self) -> int: ...
 
-    def clone(self) -> Self:
-        """Another handle on the same memory."""
+    def clone(self) -> t.Self:
+        """Return another handle on the same memory."""
 
     def close(self) -> None:
         """Release this handle; the memory lives until the last handle and view are gone."""

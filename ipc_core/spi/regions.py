@@ -2,18 +2,12 @@
 
 from __future__ import annotations
 
-from ipc_core._typing import Generic, Protocol, TypeVar
+import ipc_core._typing as t
 from ipc_core.spi.errors import ClosedError
 from ipc_core.spi.handles import Kind
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from typing import ClassVar
 
-    from typing_extensions import Self
-
-
-class Region(Protocol):
+class Region(t.Protocol):
     """The memory, shared by all handles of this process."""
 
     size: int
@@ -23,13 +17,13 @@ class Region(Protocol):
         refuses."""
 
 
-R = TypeVar("R", bound=Region)
+R = t.TypeVar("R", bound=Region)
 
 
-class RegionHandle(Generic[R]):
+class RegionHandle(t.Generic[R]):
     """See OsIpcSharedMemory."""
 
-    kind: ClassVar[Kind] = Kind.SHARED_MEMORY
+    kind: t.ClassVar[Kind] = Kind.SHARED_MEMORY
 
     def __init__(self, region: R) -> None:
         self._region: R | None = region
@@ -49,7 +43,7 @@ class RegionHandle(Generic[R]):
     def __len__(self) -> int:
         return self.region.size
 
-    def clone(self) -> Self:
+    def clone(self) -> t.Self:
         """See OsIpcSharedMemory.clone."""
         return type(self)(self.region)
 

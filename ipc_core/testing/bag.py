@@ -11,12 +11,11 @@ from typing import Any, TypeVar
 import ipc_core
 from ipc_core.messages.format import format_for
 from ipc_core.messages.message import copied
-from ipc_core.spi import Backend, Capability, OsIpcReceiver, OsIpcSender
+from ipc_core.spi import Backend, OsIpcReceiver, OsIpcSender
+from ipc_core.testing.level import make_channel
 from ipc_core.testing.states import wait_until_asleep
 
 T = TypeVar("T")
-
-CAPACITY = 1024
 
 
 class Bag(ExitStack):
@@ -46,8 +45,7 @@ class Bag(ExitStack):
 
     def os_channel(self, backend: Backend) -> tuple[OsIpcSender, OsIpcReceiver]:
         """A channel of the backend itself, below the core; bounded if it has no other."""
-        unbounded = Capability.UNBOUNDED in backend.capabilities
-        tx, rx = backend.channel(None if unbounded else CAPACITY)
+        tx, rx = make_channel(backend)
         return self.keep(tx), self.keep(rx)
 
     def os_recv(self, receiver: OsIpcReceiver, timeout: float = 30) -> tuple[bytes, list[Any]]:

@@ -14,6 +14,9 @@ C = TypeVar("C", bound=type)
 drops = pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")
 """The mark of tests that drop endpoints without `close()`, of which `-X dev` warns."""
 
+slow = pytest.mark.ipc_slow
+"""For tests of the transport that `--ipc-quick` leaves out."""
+
 
 def requires(*capabilities: Capability) -> pytest.MarkDecorator:
     """Skip a test, with the reason, on a backend that does not claim these capabilities."""

@@ -2,17 +2,18 @@
 or `--ipc-codec NAME`.
 
 It chooses the backend for each test, skips tests of capabilities that it does not claim, fails a
-run in which a claimed capability was never tested, limits every test in time, and checks that
-descriptors are level before and after.
+run in which a claimed capability was never tested, limits every test in time, and checks that each
+test leaves no descriptor, thread or file. A backend or codec that is named and cannot be used
+fails the run.
 """
 
 from __future__ import annotations
 
-import gc
 import importlib
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from typing import Any
 
 import pytest
@@ -20,19 +21,22 @@ import pytest
 import ipc_core
 from ipc_core import Router, codecs
 from ipc_core.plugins import choice
-from ipc_core.spi import THREADS, Backend, Capability, Codec, NoBackendError
+from ipc_core.spi import THREADS, Backend, Codec, NoBackendError, NotSupportedError
 from ipc_core.testing.bag import Bag
 from ipc_core.testing.children import Children
-from ipc_core.testing.level import descriptors, warm_up
-from ipc_core.testing.states import wait_until
+from ipc_core.testing.leftovers import (
+    Leftovers,
+    private_temporary_folder,
+    remove_private_folder,
+)
+from ipc_core.testing.level import warm_up
+from ipc_core.testing.order import leave_out_the_slow, put_in_order
+from ipc_core.testing.refusals import no_more_descriptors
+from ipc_core.testing.summary import Summary, named_backend
 
 pytest.register_assert_rewrite("ipc_core.testing.suite", "ipc_core.testing.codec_suite")
 
 SECONDS_PER_TEST = 60
-
-# Capability -> tests that need it and ran; only filled where the whole suite was collected.
-_ran: dict[Capability, int] = {}
-_skipped: dict[Capability, list[str]] = {}
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -41,13 +45,28 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--ipc-backend", metavar="NAME", help="the backend to prove (default: the chosen one)"
     )
     group.addoption("--ipc-codec", metavar="NAME", help="the codec to prove (default: pickle)")
+    group.addoption(
+        "--ipc-quick", action="store_true", help="only the transport's own tests, without slow ones"
+    )
 
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "requires(capability): needs this of the backend")
     config.addinivalue_line("markers", "threads: needs threads, which WebAssembly lacks")
-    _ran.clear()
-    _skipped.clear()
+    config.addinivalue_line("markers", "ipc_slow: left out by --ipc-quick")
+    try:
+        if name := config.getoption("--ipc-backend"):
+            with private_temporary_folder():
+                choice.backend(name)
+        if name := config.getoption("--ipc-codec"):
+            codecs.find(name)
+    except (NoBackendError, NotSupportedError) as error:
+        raise pytest.UsageError(str(error)) from error
+    config.pluginmanager.register(Summary(), "ipc-core summary")
+
+
+def pytest_unconfigure() -> None:
+    remove_private_folder()
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -60,21 +79,32 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             item.add_marker(pytest.mark.timeout(seconds))
         if item.get_closest_marker("threads") and not THREADS:
             item.add_marker(pytest.mark.skip(reason="this platform has no threads"))
+    put_in_order(items)
+    if config.getoption("--ipc-quick"):
+        leave_out_the_slow(config, items)
 
 
 @pytest.fixture
-def backend(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[Backend]:
+def private_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """A temporary folder for the kit alone, so that any file in it was left by a test."""
+    tmp_path_factory.getbasetemp()  # elsewhere: a test's own files are no leftovers
+    with private_temporary_folder():
+        yield
+
+
+@pytest.fixture
+def backend(
+    request: pytest.FixtureRequest, private_folder: None, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Backend]:
     """The backend under test; channels of the test, its threads and children use it too."""
-    name = getattr(request.cls, "backend", None) or request.config.getoption("--ipc-backend")
     try:
-        found = choice.backend(name)
+        found = choice.backend(named_backend(request.node))
     except NoBackendError as error:
-        pytest.skip(str(error))
+        pytest.fail(str(error), pytrace=False)
     for marker in request.node.iter_markers("requires"):
         for capability in marker.args:
             if capability not in found.capabilities:
                 pytest.skip(f"{found.name} does not claim {capability.name}")
-            _ran[capability] = _ran.get(capability, 0) + 1
     monkeypatch.setenv(choice.ENVIRONMENT_VARIABLE, found.name)
     ipc_core.set_default_backend(found.name)
     yield found
@@ -90,17 +120,11 @@ def codec(request: pytest.FixtureRequest, backend: Backend) -> Codec:
 
 @pytest.fixture
 def level(backend: Backend) -> Iterator[None]:
-    """Fail a test after which more or fewer descriptors are open than before."""
+    """Fail a test after which other descriptors, threads or files exist than before."""
     warm_up(backend)
-    before = descriptors()
+    before = Leftovers()
     yield
-    if descriptors() != before:
-        gc.collect()  # a collection takes long among all the tests
-    if sys.platform == "win32":
-        # A thread has handles of its own, which the system closes some time after its end.
-        wait_until(lambda: descriptors() <= before, "all handles of the test are closed", 5)
-    else:
-        assert descriptors() == before, "the test leaked (or closed a stranger's) descriptors"
+    before.check()
 
 
 @pytest.fixture
@@ -115,6 +139,19 @@ def children(level: None) -> Iterator[Children]:
     """A starter of child processes, which ends those that a failed test left."""
     with Children() as children:
         yield children
+
+
+@pytest.fixture(params=["no descriptors", "refuse()"])
+def refused(request: pytest.FixtureRequest) -> Callable[[], AbstractContextManager[object]]:
+    """A maker of `with` blocks in which the system refuses: to open descriptors, or as the method
+    `refuse` of the class that runs the kit decides. Skips the test without such a method.
+    """
+    if request.param == "no descriptors":
+        return no_more_descriptors
+    if not hasattr(request.instance, "refuse"):
+        pytest.skip("the class that runs the kit has no method refuse()")
+    refuse: Callable[[], AbstractContextManager[object]] = request.instance.refuse
+    return refuse
 
 
 @pytest.fixture
@@ -151,33 +188,3 @@ def reports(monkeypatch: pytest.MonkeyPatch) -> list[BaseException]:
 
     monkeypatch.setattr(threading, "excepthook", hook)
     return reports
-
-
-def pytest_sessionfinish(session: pytest.Session) -> None:
-    """Fail a run in which every test of a claimed capability was skipped."""
-    name = session.config.getoption("--ipc-backend", default=None)
-    if not name or session.config.option.collectonly or session.testsfailed or not _whole(session):
-        return
-    try:
-        claimed: Any = choice.backend(name).capabilities
-    except NoBackendError:
-        return
-    untested = [
-        c.name for c in Capability if c in claimed and c in _wanted(session) and not _ran.get(c)
-    ]
-    if untested:
-        print(f"\n{name} claims {', '.join(map(str, untested))}, but no test of it ran")
-        session.exitstatus = pytest.ExitCode.TESTS_FAILED
-
-
-def _wanted(session: pytest.Session) -> set[Capability]:
-    return {
-        capability
-        for item in session.items
-        for marker in item.iter_markers("requires")
-        for capability in marker.args
-    }
-
-
-def _whole(session: pytest.Session) -> bool:
-    return not (session.config.option.keyword or session.config.option.markexpr)

@@ -113,7 +113,7 @@ def test_a_plugin_that_cannot_be_used_says_why(
     plugin(site, name, source)
     with pytest.raises(NoBackendError, match=reason):
         ipc_core.channel(backend=name)
-    row = {found.name: found for found in installed.installed()}[name]
+    row = {found.name: found for found in installed.installed_backends()}[name]
     assert (row.distribution, row.version) == (f"made_up_{name}", "1.2")
     assert row.reason is not None
     assert name == "hookless" or reason in row.reason
@@ -132,7 +132,7 @@ def test_pluggys_own_marker_works_too(site: Path) -> None:
         "@hookimpl", "import pluggy\n@pluggy.HookimplMarker('ipc_core')"
     )
     plugin(site, "classic", source)
-    assert {found.name: found for found in installed.installed()}["classic"].reason is None
+    assert {found.name: found for found in installed.installed_backends()}["classic"].reason is None
 
 
 def test_both_routes_to_a_plugin_agree() -> None:

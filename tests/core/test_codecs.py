@@ -144,7 +144,7 @@ def test_memory_of_a_peer_is_copied_for_a_safe_codec() -> None:
     for codec, used in (("pickle", "map"), ("msgspec", "read")):
         tx, rx = ipc_core.channel(codec=codec)
         with tx, rx:
-            data = b"".join([bytes(rx._format.encode("text"))])  # type: ignore[arg-type]
+            data = b"".join([bytes(rx._format.to_payload("text"))])  # type: ignore[arg-type]
             memory = Memory(data)
             assert rx._unpack(memory, ()) == "text"
             assert memory.used == [used]

@@ -15,7 +15,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ipc_core import DecodeError
-from ipc_core.codecs import framed, pickled
+from ipc_core.codecs import framed
+from ipc_core.messages.format import DEFAULT
 from ipc_core.spi import Buffer
 
 MIB = 1 << 20
@@ -64,19 +65,19 @@ COPIES = {"bytes": 1, "bytearray": 1, "array": 1}
 @pytest.mark.parametrize("kind", LARGE_ONES)
 def test_encoding_copies_nothing(kind: str) -> None:
     obj = {"large": LARGE_ONES[kind](), "small": bytes(1000)}
-    pickled.encode(obj)
+    DEFAULT.to_payload(obj)
     with allocating_at_most(MIB):
-        parts = pickled.encode(obj)
+        parts = DEFAULT.to_payload(obj)
     assert isinstance(parts, list)
     assert sum(map(len, parts)) >= LARGE
 
 
 @pytest.mark.parametrize("kind", LARGE_ONES)
 def test_decoding_copies_what_owns_its_memory(kind: str) -> None:
-    payload = joined(pickled.encode([LARGE_ONES[kind]()]))
-    pickled.decode(joined(pickled.encode([1])))
+    payload = joined(DEFAULT.to_payload([LARGE_ONES[kind]()]))
+    DEFAULT.from_payload(joined(DEFAULT.to_payload([1])))
     with allocating_at_most(COPIES.get(kind, 0) * LARGE + MIB):
-        (received,) = pickled.decode(payload)
+        (received,) = DEFAULT.from_payload(payload)
     if kind not in COPIES:
         view = received.memory if kind == "region" else received
         payload[:] = b"x" * len(payload)
@@ -86,20 +87,20 @@ def test_decoding_copies_what_owns_its_memory(kind: str) -> None:
 def test_a_numpy_array_is_the_payload() -> None:
     np = pytest.importorskip("numpy")
     sent = np.arange(LARGE // 8)
-    parts = pickled.encode({"a": sent, "b": sent.T})
+    parts = DEFAULT.to_payload({"a": sent, "b": sent.T})
     assert isinstance(parts, list)
     assert any(np.shares_memory(np.frombuffer(part, "u1"), sent) for part in parts if len(part) > 8)
     payload = joined(parts)
     with allocating_at_most(MIB):
-        received = pickled.decode(payload)["a"]
+        received = DEFAULT.from_payload(payload)["a"]
     assert np.shares_memory(np.frombuffer(payload, "u1"), received)
     assert np.array_equal(received, sent)
 
 
 def test_a_payload_of_bytes_is_not_written_to() -> None:
-    payload = bytes(joined(pickled.encode(memoryview(bytearray(LARGE)))))
+    payload = bytes(joined(DEFAULT.to_payload(memoryview(bytearray(LARGE)))))
     before = bytes(bytearray(payload))
-    received = pickled.decode(payload)
+    received = DEFAULT.from_payload(payload)
     received[:] = b"x" * LARGE
     assert payload == before
 
@@ -109,7 +110,7 @@ def test_a_payload_of_bytes_is_not_written_to() -> None:
 )
 def test_buffers_are_aligned(sizes: list[int]) -> None:
     regions = [Region(bytearray([number]) * size) for number, size in enumerate(sizes, 1)]
-    payload = joined(pickled.encode(regions))
+    payload = joined(DEFAULT.to_payload(regions))
     _, buffers = framed.split(payload)
     assert [bytes(buffer) for buffer in buffers] == [bytes(r.memory) for r in regions]
     starts = [payload.find(bytes(buffer)) for buffer in buffers]

@@ -16,12 +16,13 @@ import pytest
 import ipc_core
 from ipc_core import DecodeError
 from ipc_core.codecs import pickled, rebuild
+from ipc_core.messages.format import DEFAULT
 
 PROGRAM = """\
 import functools, sys, types
 from dataclasses import dataclass
 from enum import Enum
-from ipc_core.codecs import pickled
+from ipc_core.messages.format import DEFAULT
 
 def function():
     return 1
@@ -51,18 +52,18 @@ cases = {
     "beside a buffer": [memoryview(bytearray(1 << 20)), Class()],
 }
 for name, obj in cases.items():
-    data = pickled.encode(obj)
+    data = DEFAULT.to_payload(obj)
     data = data if isinstance(data, bytes) else b"".join(data)
     assert b"rebuild" in data, name
     assert b"dill" not in data, name
 assert "dill" not in sys.modules
-assert len(pickled.encode([function, Class, Color])) < 3000, "it drags in what it does not use"
+assert len(DEFAULT.to_payload([function, Class, Color])) < 3000, "it drags in what it does not use"
 print("by value")
 """
 
 
 def encoded(obj: object) -> bytes:
-    data = pickled.encode(obj)
+    data = DEFAULT.to_payload(obj)
     return data if isinstance(data, bytes) else b"".join(data)
 
 
@@ -87,7 +88,7 @@ def test_what_copyreg_knows_later_is_used() -> None:
 
     copyreg.pickle(Known, lambda obj: (int, ("7",)))  # type: ignore[arg-type, return-value]
     try:
-        assert pickled.decode(encoded([Known(), Known()])) == [7, 7]
+        assert DEFAULT.from_payload(encoded([Known(), Known()])) == [7, 7]
     finally:
         del copyreg.dispatch_table[Known]
 
@@ -97,7 +98,7 @@ def test_what_only_dill_knows(tmp_path: Any) -> None:
     path = tmp_path / "file"
     path.write_text("text")
     with path.open() as file:
-        received = pickled.decode(encoded([file, lambda: 1]))
+        received = DEFAULT.from_payload(encoded([file, lambda: 1]))
     assert received[0].read() == "text"
     received[0].close()
     assert received[1]() == 1
@@ -107,7 +108,7 @@ def test_code_of_another_python_is_refused(monkeypatch: pytest.MonkeyPatch) -> N
     data = encoded(lambda: 1)
     monkeypatch.setattr(rebuild, "PYTHON", "cpython-0")
     with pytest.raises(TypeError, match="cannot run on cpython-0"):
-        pickled.decode(data)
+        DEFAULT.from_payload(data)
 
 
 def test_a_class_that_failed_to_arrive_arrives_the_next_time() -> None:
@@ -120,11 +121,11 @@ def test_a_class_that_failed_to_arrive_arrives_the_next_time() -> None:
     del rebuild._tokens[made], rebuild._classes[token], rebuild._tokens[Base]
     broken = data.replace(b"finish_class", b"finish_clas_")
     with pytest.raises(AttributeError):
-        pickled.decode(broken)
-    again = pickled.decode(data)
+        DEFAULT.from_payload(broken)
+    again = DEFAULT.from_payload(data)
     assert again is not made
     assert again().value == 1
-    assert pickled.decode(data) is again
+    assert DEFAULT.from_payload(data) is again
 
 
 def test_classes_are_not_kept_alive() -> None:
@@ -133,7 +134,7 @@ def test_classes_are_not_kept_alive() -> None:
 
     def make() -> weakref.ref[type]:
         made = type("Made", (), {})
-        pickled.decode(encoded(made()))
+        DEFAULT.from_payload(encoded(made()))
         return weakref.ref(made)
 
     reference = make()
@@ -159,7 +160,7 @@ def test_output_of_other_threads_is_left_alone(capsys: pytest.CaptureFixture[str
         source = f"def function_{number}(): return len([pickle, functools, {number}])"
         names = {"__name__": "nowhere", "pickle": pickle, "functools": functools}
         exec(source, names)
-        assert pickled.decode(encoded(names[f"function_{number}"]))() == 3
+        assert DEFAULT.from_payload(encoded(names[f"function_{number}"]))() == 3
     stop.set()
     thread.join()
     assert sys.stdout is before

@@ -11,7 +11,7 @@ from ipc_backend_inprocess import waiting
 
 import ipc_core
 from ipc_core import Empty, NotSupportedError, Router
-from ipc_core.channels import joined_sets, receiver_set, router
+from ipc_core.channels import joined_sets, receiver_set, router_loop
 from ipc_core.channels.joined_sets import JoinedSets
 
 
@@ -20,7 +20,7 @@ def no_threads(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(self: threading.Thread) -> None:
         raise AssertionError("a thread was started")
 
-    for module in (waiting, joined_sets, receiver_set, router):
+    for module in (waiting, joined_sets, receiver_set, router_loop):
         monkeypatch.setattr(module, "THREADS", False)
     monkeypatch.setattr(threading.Thread, "start", refuse)
     monkeypatch.setenv("IPC_CORE_BACKEND", "inprocess")

@@ -12,6 +12,7 @@ from __future__ import annotations
 import importlib.util
 import os
 import re
+import shlex
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -182,22 +183,32 @@ def written_backend(tmp_path: Path) -> Path:
     return tmp_path
 
 
+def commands(page: Path) -> list[str]:
+    """The lines that a page tells to type."""
+    return [
+        line.removeprefix("$ ")
+        for block in blocks(page)
+        if block.language == "console"
+        for line in block.code
+    ]
+
+
+# The whole kit runs on it, likewise as the page says, in tests/packaging.
 @pytest.mark.parametrize(
-    "args",
+    "command",
     [
-        ["-k", "TestChannel or TestOneShotServer or TestTransportMessages or TestThreads",
-         "--pyargs", "ipc_core.testing.suite", "--ipc-backend", "toy"],
-        ["-k", "TestToy and (receiver_set or disconnect or embedd)", "tests"],
+        *(command for command in commands(BACKEND_PAGE) if command.endswith("--ipc-quick")),
+        "python -m pytest tests -k 'TestToy and (receiver_set or disconnect or embedd or fork)'",
     ],
     ids=["by name", "by class"],
-)  # fmt: skip
-def test_the_backend_of_the_page_passes_the_kit(written_backend: Path, args: list[str]) -> None:
-    command = ["-m", "pytest", "-q", "--no-header", "-p", "no:cacheprovider"]
-    if "tests" not in args:
-        command += ["-p", "ipc_core.testing.plugin", "-c", os.devnull]
-    result = run(written_backend, *command, *args, PYTHONPATH=str(written_backend))
+)
+def test_the_backend_of_the_page_passes_the_kit(written_backend: Path, command: str) -> None:
+    program, *args = shlex.split(command)
+    assert program == "python"
+    result = run(written_backend, *args, PYTHONPATH=str(written_backend))
     assert result.returncode == 0, result.stdout + result.stderr
     assert re.search(r"\b[1-9]\d+ passed", result.stdout), result.stdout
+    assert "conformance of toy" in result.stdout
 
 
 def test_the_tree_of_the_page_has_every_file(written_backend: Path) -> None:
@@ -213,13 +224,31 @@ def test_every_public_name_is_explained() -> None:
     assert sorted(set(ipc_core.__all__) - words) == []
 
 
-def test_the_tree_of_the_repo_exists() -> None:
+def drawn() -> set[str]:
+    """Every path of the tree in docs/design.md; a line may name several."""
     tree = next(block for block in blocks(DOCS / "design.md") if block.language == "text")
+    found: set[str] = set()
     folders: list[str] = []
     for line in tree.code:
-        indent, name = re.match(r"(\s*)(\S+)", line).groups()  # type: ignore[union-attr]
-        folders[len(indent) // 2 :] = [name]
-        assert (ROOT / "".join(folders)).exists(), "".join(folders)
+        indent, names = re.match(r"(\s*)(\S+(?: \S+)*)", line).groups()  # type: ignore[union-attr]
+        del folders[len(indent) // 2 :]
+        found |= {"".join([*folders, name]).rstrip("/") for name in names.split()}
+        folders.append(names)
+    return found
+
+
+def test_the_tree_of_the_repo_is_the_repo() -> None:
+    assert sorted(path for path in drawn() if not (ROOT / path).exists()) == []
+    core = ROOT / "ipc_core"
+    kept = {path for path in core.rglob("*.py") if not {"testing", "demo"} & {*path.parts}}
+    kept -= {*core.glob("*/__init__.py")}
+    listed = subprocess.run(
+        ["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True, timeout=60
+    ).stdout.split("\n")
+    tops = {path.split("/")[0] for path in listed if "/" in path and path[0] != "."}
+    tests = {f"tests/{path.split('/')[1]}" for path in listed if path.startswith("tests/")}
+    wanted = {str(path.relative_to(ROOT)) for path in kept} | tops | tests
+    assert sorted(wanted - drawn()) == []
 
 
 def anchors(text: str) -> set[str]:

@@ -7,6 +7,7 @@ import pkgutil
 import re
 from collections import Counter
 from collections.abc import Callable
+from inspect import signature
 from types import ModuleType
 
 from ipc_core.testing import BackendConformance, CodecConformance, codec_suite, suite
@@ -64,6 +65,20 @@ def test_every_class_for_codecs_is_in_their_umbrella() -> None:
 def test_names_are_unique() -> None:
     counts = Counter(name for name, _ in all_tests())
     assert [name for name, count in counts.items() if count > 1] == []
+
+
+def fixtures(test: Callable[..., None]) -> set[str]:
+    marks = getattr(test, "pytestmark", ())
+    return {
+        *signature(test).parameters,
+        *(a for m in marks if m.name == "usefixtures" for a in m.args),
+    }
+
+
+def test_every_test_uses_the_backend_under_test() -> None:
+    """Without one of these fixtures its channels would be those of the default backend."""
+    chosen = {"backend", "bag", "children", "codec", "level", "router"}
+    assert [name for name, test in all_tests() if not chosen & fixtures(test)] == []
 
 
 def test_no_class_is_marked() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -45,6 +46,18 @@ FAULTS = [
     "lets a second client in",
 ]
 
+# Fault -> the backend in which it is made, and the test that is to find it.
+FOUND_BY = {
+    "never unlinks the files of regions": ("inprocess", "test_transport_shared_memory_clone"),
+    "opens the folder of its servers to all": ("inprocess", "nobody_else_can_enter"),
+    "names its servers by the clock": ("inprocess", "names_cannot_be_guessed"),
+    "lets an error of the engine escape": ("inprocess", "refusals_are_the_librarys_errors"),
+    "keeps the unread payloads of dead receivers": ("inprocess", "unread_messages_are_freed"),
+    "leaves a thread for each wait": ("inprocess", "test_transport_when_ready"),
+    "a forked child uses its parent's connection": ("unix", "child_has_connections_of_its_own"),
+    "has no way into another process": ("unix", "arguments_of_a_spawned_process"),
+}
+
 FAULTS_OF_CODECS = [
     "has another name",
     "raises ValueError for a type",
@@ -69,10 +82,11 @@ CODEC_KIT = ("ipc_core.testing.codec_suite", "--ipc-codec", "faulty")
 
 
 def kit(
-    fault: str, *arguments: str, which: tuple[str, ...] = BACKEND_KIT
+    fault: str, *arguments: str, which: tuple[str, ...] = BACKEND_KIT, base: str = "inprocess"
 ) -> subprocess.CompletedProcess[str]:
     environment = os.environ | {
         "FAULT": fault,
+        "FAULT_BASE": base,
         "PYTHONPATH": os.pathsep.join(filter(None, [str(FAULTY), os.environ.get("PYTHONPATH")])),
     }
     return subprocess.run(
@@ -96,6 +110,20 @@ def test_a_fault_is_caught(fault: str) -> None:
         run = kit(fault)
     assert run.returncode == pytest.ExitCode.TESTS_FAILED, f"nobody noticed: {run.stdout[-2000:]}"
     assert "1 failed" in run.stdout or "error" in run.stdout or "Timeout" in run.stderr
+
+
+@pytest.mark.parametrize("base", ["inprocess", "unix"])
+def test_without_a_fault_the_wrapper_passes_where_faults_are_found(base: str) -> None:
+    run = kit("", "-k", " or ".join(test for _, test in FOUND_BY.values()), base=base)
+    assert run.returncode == 0, run.stdout[-3000:]
+
+
+@pytest.mark.parametrize("fault", FOUND_BY)
+def test_a_fault_is_found_by_its_test(fault: str) -> None:
+    base, test = FOUND_BY[fault]
+    run = kit(fault, "-k", test, base=base)
+    assert run.returncode == pytest.ExitCode.TESTS_FAILED, f"nobody noticed: {run.stdout[-2000:]}"
+    assert re.search(f"(FAILED|ERROR) .*{test}", run.stdout), run.stdout
 
 
 def test_without_a_fault_the_wrapped_codec_passes() -> None:

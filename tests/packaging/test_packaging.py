@@ -13,6 +13,7 @@ from email.parser import Parser
 from pathlib import Path
 
 import pytest
+from docs.test_docs import BACKEND_PAGE, commands, write_files
 
 pytest.importorskip("hatchling", reason="it builds the wheels")
 
@@ -27,7 +28,6 @@ FOLDERS = {
     "ipc_codec_json": REPO / "examples/codec-plugin",
 }
 BUILD = ["-m", "build", "--wheel", "--no-isolation", "--outdir"]
-KIT = "-m pytest -q -p ipc_core.testing.plugin --pyargs ipc_core.testing.suite --ipc-backend"
 CODEC_KIT = (
     "-m pytest -q -p ipc_core.testing.plugin --pyargs ipc_core.testing.codec_suite --ipc-codec"
 )
@@ -147,10 +147,10 @@ def empty(tmp_path: Path) -> Path:
     return tmp_path / "venv" / ("Scripts" if os.name == "nt" else "bin") / "python"
 
 
-def run(python: Path, arguments: str, *paths: Path | str, cwd: Path) -> str:
+def run(python: Path, arguments: str, *paths: Path | str, cwd: Path, **extra: str) -> str:
     done = subprocess.run(
         [python, *arguments.split(), *paths],
-        cwd=cwd, capture_output=True, text=True, timeout=2000, check=False,
+        cwd=cwd, env=os.environ | extra, capture_output=True, text=True, timeout=2000, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
@@ -166,9 +166,31 @@ def test_a_strangers_plugin_in_an_empty_environment(
     """
     core = f"{wheels['ipc_core']}[testing]"
     run(empty, "-m pip install -q", core, wheels["ipc_backend_tcp"], cwd=tmp_path)
-    assert " passed" in run(empty, f"{KIT} tcp --timeout 600", cwd=tmp_path)
+    readme = (FOLDERS["ipc_backend_tcp"] / "README.md").read_text()
+    (command,) = re.findall(r"^python (-m pytest .*)$", readme, re.MULTILINE)
+    printed = run(empty, command, cwd=tmp_path, PYTEST_ADDOPTS="--timeout 600")
+    assert "claimed, not tested: none\n" in printed
     (tmp_path / "test_mine.py").write_text(FIVE_LINES)
     assert " passed" in run(empty, FEW, "test_mine.py", cwd=tmp_path)
+
+
+@pytest.mark.timeout(2400)
+def test_the_toy_of_the_guide_in_an_empty_environment(
+    wheels: dict[str, Path], empty: Path, tmp_path: Path
+) -> None:
+    """The files of docs/writing-a-backend.md as a distribution; the whole kit, by its command."""
+    toy = tmp_path / "toy"
+    write_files(BACKEND_PAGE, toy)
+    subprocess.run(
+        [sys.executable, *BUILD, tmp_path, toy], check=True, capture_output=True, timeout=120
+    )
+    (wheel,) = tmp_path.glob("*.whl")
+    run(empty, "-m pip install -q", f"{wheels['ipc_core']}[testing]", wheel, cwd=tmp_path)
+    (command,) = (c for c in commands(BACKEND_PAGE) if c.endswith("--ipc-backend toy"))
+    printed = run(empty, command.removeprefix("python "), cwd=tmp_path)
+    assert "claimed and tested: UNBOUNDED, PROMPT_DISCONNECT\n" in printed
+    assert "claimed, not tested: none\n" in printed
+    assert "not installed: msgspec, numpy, trio (" in printed
 
 
 @pytest.mark.timeout(600)

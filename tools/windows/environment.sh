@@ -1,5 +1,5 @@
-# Sourced by the scripts beside it: where the Windows Python is, and how Wine is to behave.
-# One Python serves every clone of the repository; what it is made of is part of its folder's name.
+# The place of the Windows Python, and the settings of Wine, for the scripts beside this to source.
+# One Python serves every clone of the repository; its folder is named by a hash of its ingredients.
 tools=$(cd "$(dirname "$0")" && pwd)
 repository=$(cd "$tools/../.." && pwd)
 made_of=$(cd "$tools" && cat make.sh ./*.c ./*.txt | sha256sum | cut -c 1-16)

@@ -1,5 +1,5 @@
 #!/bin/bash
-# Runs the Windows Python of make.sh: python.sh [argument ...]; the exit status is Python's.
+# Run the Windows Python of make.sh: python.sh [argument ...]. The exit status is Python's.
 # The repository's packages are importable and registered, as if installed in editable mode.
 set -o pipefail
 . "$(dirname "$0")/environment.sh"

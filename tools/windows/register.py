@@ -1,6 +1,6 @@
-"""Write what pip would of editable installs of this repository: the metadata with entry points.
+"""Write the metadata, with entry points, of editable installs of this repository's packages.
 
-The files go to .cache/windows/site, which python.sh puts on the path. Run by the Windows Python.
+The files go to .cache/windows/site, which python.sh puts on the path. The Windows Python runs this.
 """
 
 from __future__ import annotations

@@ -1,6 +1,8 @@
 #!/bin/bash
-# Runs on the Windows Python what can be run there: the conformance kit on both backends, the tests
-# of the windows backend, and the demo. Anything that cannot be installed or fails is a failure.
+# Run the tests of this repository that the Windows Python can run: those of the windows backend, the
+# conformance kit on the windows and inprocess backends, and the demo. Anything that fails, or cannot
+# be installed, is a failure. Arguments go to pytest: test.sh [argument ...], such as -k transport.
+# LIMIT is the most seconds for each step.
 set -euo pipefail
 . "$(dirname "$0")/environment.sh"
 cd "$repository"
@@ -13,10 +15,10 @@ run tools/windows/register.py
 arguments=("$@")
 tests() {
     local code=0
-    # Every call of Wine's asks a server, so that a busy machine needs long for many of them.
+    # Each system call asks Wine's server, which takes long on a busy machine.
     run -m pytest -q -p no:cacheprovider -p ipc_core.testing.plugin --timeout 300 "$@" \
         "${arguments[@]}" || code=$?
-    # 5: the caller's arguments leave none of these tests.
+    # Exit status 5: the caller's arguments select none of these tests.
     [[ $code = 0 || ( $code = 5 && ${#arguments[@]} -gt 0 ) ]]
 }
 kit() {

@@ -2,78 +2,84 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
-from ipc_backend_macos import frame, mach
-from ipc_backend_macos.receiving import done_with
+from ipc_backend_macos import kernel, locking, mach, wire
+from ipc_backend_macos.attachments import Makers
+from ipc_backend_macos.buffers import recycle
+from ipc_backend_macos.memory import mapped
+from ipc_backend_macos.remote_port import receivers_here
 from ipc_backend_macos.rights import release_message, release_right
-from ipc_core.spi import Attachment, Buffer, DecodeError
+from ipc_core.spi import Attachment, Buffer, Disconnected
 
 
-def claim(received: memoryview, size: int) -> tuple[Buffer, Sequence[Attachment]]:
-    """Take over what a message of `size` bytes carries; gives its buffer back.
+def unwrap(
+    name: int, message: memoryview, makers: Makers
+) -> tuple[Buffer, Sequence[Attachment]] | None:
+    """Claim a message that a port has received, with its trailer. None for a note to this process,
+    which has done its work.
 
-    The payload is ours alone: a copy, or memory that the kernel moved here. Raises DecodeError for
-    what is no message; then all that it carried was given back.
+    Raises DecodeError for bytes that are not a message. Raises Disconnected for the notification
+    of the channel's end, and requests another one, so that every later receive finds the end too.
+    """
+    bits, size, _, _, _, id = mach.HEADER.unpack_from(message)
+    if wire.is_note(bits):
+        recycle(message)
+        if id == mach.MACH_NOTIFY_NO_SENDERS:
+            _request_end(name)
+            raise Disconnected("every sender is gone")
+        return None
+    return claim(message, size, makers)
+
+
+def _request_end(name: int) -> None:
+    """Request the notification of the end again. The kernel sends it at once, and only if the end
+    is true of the port that has the name now: a receiver that left a set may be gone, or in another
+    process."""
+    with locking.LOCK:
+        if name in receivers_here:
+            kernel.notify(name, mach.MACH_NOTIFY_NO_SENDERS, name)
+
+
+def claim(received: memoryview, size: int, makers: Makers) -> tuple[Buffer, Sequence[Attachment]]:
+    """Take over everything that a message of `size` bytes carries, and give its buffer back.
+
+    The payload is not shared: a copy, or memory that the kernel moved here. Raises DecodeError for
+    bytes that are not a message, after everything that they carried was given back.
     """
     message = received[:size]
     try:
         try:
-            parsed = frame.parse(message)
+            frame = wire.parse(message)
         except BaseException:
             release_message(message)
             raise
-        return _claim(parsed)
+        return _claim(frame, makers)
     finally:
         message.release()
-        done_with(received)
+        recycle(received)
 
 
-def _claim(parsed: frame.Frame) -> tuple[Buffer, Sequence[Attachment]]:
-    ports = iter(parsed.ports)
+def _claim(frame: wire.Frame, makers: Makers) -> tuple[Buffer, Sequence[Attachment]]:
+    ports, records = iter(frame.ports), iter(frame.records)
     attachments: list[Attachment] = []
-    records = iter(parsed.records)
     try:
-        for kind, size in records:
-            attachments.append(_handle(kind, size, ports))
-        if parsed.payload is not None:
-            payload: Buffer = bytes(parsed.payload)
-            parsed.payload.release()
+        for record, size in records:
+            make = makers[wire.KINDS[record]]
+            attachments.append(make([next(ports) for _ in wire.RIGHTS[record]], size))
+        if frame.payload is not None:
+            payload: Buffer = bytes(frame.payload)
+            frame.payload.release()
         else:
-            payload = _mapped(*parsed.region)  # type: ignore[misc]
+            payload = memoryview(mapped(*frame.region)).cast("B")  # type: ignore[misc]
         return payload, attachments
     except BaseException:
+        # The iterators stand behind the record that failed, whose rights its maker has taken over.
         for attachment in attachments:
             attachment.close()
-        for kind, _ in records:
-            for disposition in frame.RIGHTS[kind]:
+        for record, _ in records:
+            for disposition in wire.RIGHTS[record]:
                 release_right(next(ports), disposition)
-        if parsed.region is not None:
-            _mapped(*parsed.region)
+        if frame.region is not None:
+            kernel.release_memory(*frame.region)
         raise
-
-
-def _mapped(address: int, size: int) -> memoryview:
-    from ipc_backend_macos.shared_memory import mapped
-
-    return memoryview(mapped(address, size)).cast("B")
-
-
-def _handle(kind: int, size: int, ports: Iterator[int]) -> Attachment:
-    """Make the handle of an attachment; its rights are taken over, also when that fails."""
-    from ipc_backend_macos.receiver import MacosReceiver
-    from ipc_backend_macos.sender import received_sender
-    from ipc_backend_macos.shared_memory import Entry, MacosSharedMemory, received_region
-
-    if kind == frame.SENDER:
-        return received_sender(next(ports))
-    if kind == frame.GATED_SENDER:
-        return received_sender(next(ports), next(ports))
-    if kind == frame.RECEIVER:
-        return MacosReceiver(next(ports))
-    if kind == frame.REGION:
-        name = next(ports)
-        if name == mach.MACH_PORT_DEAD:
-            raise DecodeError("a region in a message is gone")
-        return received_region(name, size)
-    return MacosSharedMemory(Entry(0, 0))

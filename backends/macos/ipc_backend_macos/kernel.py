@@ -1,10 +1,11 @@
-"""Mach calls in Python terms, through one bindings object. Errors are translated here."""
+"""Mach calls in Python terms, through one bindings object. Their errors become IpcIOError here."""
 
 from __future__ import annotations
 
 import ctypes
 import errno
 import math
+import os
 import warnings
 from ctypes import byref, c_uint32, c_uint64
 from itertools import starmap
@@ -30,22 +31,22 @@ _LONGEST_WAIT = 0x7FFFFFFF
 
 
 class ExperimentalWarning(UserWarning):
-    """This backend was never run on a Mac."""
+    """The warning that this backend was never run on a Mac."""
 
 
 def use(bindings: Any) -> None:
-    """Make all calls through this object, which has what `mach.LibSystem` has."""
+    """Make all calls through this object, which has the functions of `mach.LibSystem`."""
     global _bindings
     _bindings = bindings
 
 
 def in_use() -> bool:
-    """Whether there are bindings already."""
+    """Whether bindings are loaded or set."""
     return _bindings is not None
 
 
 def system() -> Any:
-    """The bindings: those of libSystem, loaded on first use, unless `use` has set others.
+    """Return the bindings: those of libSystem, loaded on first use, unless `use` has set others.
 
     Raises IpcIOError where there is no libSystem.
     """
@@ -65,7 +66,7 @@ def system() -> Any:
 
 
 def failed(call: str, code: int) -> IpcIOError:
-    """What to raise when a call returned this code."""
+    """Return the exception for a call that returned this code."""
     return IpcIOError(_ERRNOS.get(code, errno.EIO), f"{call} failed with {code:#x}")
 
 
@@ -107,19 +108,6 @@ def make_send(name: int) -> None:
     _call("mach_port_extract_right", name, mach.MACH_MSG_TYPE_MAKE_SEND, byref(made), byref(kind))
 
 
-def retain_send(name: int) -> bool:
-    """Add a user reference to a send right; False if its port is dead."""
-    bindings = _bindings or system()
-    code = bindings.mach_port_mod_refs(
-        bindings.mach_task_self(), name, mach.MACH_PORT_RIGHT_SEND, 1
-    )
-    if code == mach.KERN_INVALID_RIGHT:
-        return False
-    if code:
-        raise failed("mach_port_mod_refs", code)
-    return True
-
-
 def release_send(name: int) -> None:
     """Give back a user reference to a send right, send-once right or dead name."""
     if name not in (mach.MACH_PORT_NULL, mach.MACH_PORT_DEAD):
@@ -127,7 +115,7 @@ def release_send(name: int) -> None:
 
 
 def destroy_port(name: int) -> None:
-    """Give up a receive right, with what is queued."""
+    """Give up a receive right, with all queued messages."""
     _call("mach_port_mod_refs", name, mach.MACH_PORT_RIGHT_RECEIVE, -1)
 
 
@@ -150,9 +138,9 @@ def is_dead(name: int) -> bool:
 
 
 def notify(name: int, kind: int, to: int) -> bool:
-    """Request a notification about a name, at a port we receive on; False if the name is dead.
+    """Request a notification about a name at a port of this process; False if the name is dead.
 
-    A dead-name notification adds a reference to the name, for whoever receives it to give back.
+    A dead-name notification adds a reference to the name, which its receiver gives back.
     """
     bindings = _bindings or system()
     previous = c_uint32()
@@ -169,9 +157,9 @@ def notify(name: int, kind: int, to: int) -> bool:
 
 
 def send(message: Any, size: int, options: int, codes: list[int]) -> None:
-    """Send without waiting; append what mach_msg returned to `codes`.
+    """Send without waiting; append the code that mach_msg returns to `codes`.
 
-    Appended by C code: an exception from a signal handler, which Python raises as soon as the call
+    C code appends it: an exception from a signal handler, which Python raises as soon as the call
     returns, finds the outcome there.
     """
     options |= mach.MACH_SEND_MSG | mach.MACH_SEND_TIMEOUT
@@ -179,11 +167,19 @@ def send(message: Any, size: int, options: int, codes: list[int]) -> None:
     codes.extend(starmap(call, ((message, options, size, 0, 0, 0, 0),)))
 
 
+def send_note(note: bytes) -> None:
+    """Send a message to a port of this process, without waiting. Raises IpcIOError."""
+    codes: list[int] = []
+    send(mach.buffer_of(note), len(note), 0, codes)
+    if codes[-1] != mach.MACH_MSG_SUCCESS:
+        raise failed("mach_msg", codes[-1])
+
+
 def receive(buffer: Any, name: int, timeout: float | None, options: int, codes: list[int]) -> None:
     """Receive on a port or set, for at most about `timeout` seconds, or until a signal comes;
-    append what mach_msg returned to `codes`, as `send` does.
+    append the code that mach_msg returns to `codes`, as `send` does.
 
-    A message that does not fit stays in the queue, and the size it needs is in the header.
+    A message that does not fit stays in the queue, and its size is in the header.
     """
     options |= mach.MACH_RCV_MSG | mach.MACH_RCV_LARGE | mach.MACH_RCV_INTERRUPT
     milliseconds = 0
@@ -216,7 +212,7 @@ def new_memory_entry(size: int) -> int:
 
 
 def map_memory_entry(entry: int, size: int) -> int:
-    """Map the object itself, not a copy; return the address."""
+    """Map the object of a memory entry, not a copy; return the address."""
     address = c_uint64()
     access = mach.VM_PROT_READ | mach.VM_PROT_WRITE
     _call(
@@ -244,7 +240,7 @@ def register(service: bytes, name: int) -> None:
 
 
 def look_up(service: bytes) -> int:
-    """Return a send right that was published."""
+    """Return a published send right, which the caller owns."""
     bootstrap = _bootstrap_port()
     name = c_uint32()
     try:
@@ -267,7 +263,5 @@ def watch(name: int) -> int:
             return descriptor
     code = ctypes.get_errno()
     if descriptor >= 0:
-        import os
-
         os.close(descriptor)
     raise IpcIOError(code, "no kqueue for a Mach port")

@@ -1,9 +1,9 @@
-"""One lock for all that this process knows about its ports: `with locking.LOCK:`.
+"""The lock over everything that this process knows about its ports: `with locking.LOCK:`.
 
-Destructors and signal handlers close handles at any moment, in any thread, each maybe while it
-holds the lock: with one reentrant lock they cannot wait for each other. It is the lock itself, not
-an object around it, because Python lets no signal handler raise between the entry of a lock
-written in C and the block.
+Destructors and signal handlers close handles at any moment, in any thread, also inside a block that
+holds the lock. One reentrant lock for everything cannot deadlock with itself. LOCK is the lock
+itself, not an object around it, because Python lets no signal handler raise between the entry of a
+lock written in C and the block.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ LOCK = threading.RLock()
 
 class _Renewal:
     def after_fork(self) -> None:
-        """Who held the lock may not exist in the child."""
+        """Replace a lock whose holder does not exist in this forked child."""
         global LOCK
         LOCK = unheld(LOCK)
 

@@ -76,7 +76,7 @@ MACH_RCV_TRAILER_SENDER = 2 << 24
 
 MACH_MSG_SUCCESS = 0
 MACH_MSG_MASK = 0x3E00
-"""What was lost on the way back from a send that failed."""
+"""The bits of a code that tell which resources were lost when a failed send was returned."""
 MACH_SEND_INVALID_DEST = 0x10000003
 MACH_SEND_TIMED_OUT = 0x10000004
 MACH_SEND_INVALID_RIGHT = 0x1000000A
@@ -259,5 +259,5 @@ class LibSystem:
 
 
 def buffer_of(message: bytes) -> Any:
-    """A buffer with these bytes, which the kernel may change."""
+    """Return a buffer with these bytes, which the kernel may change."""
     return (ctypes.c_char * len(message)).from_buffer_copy(message)

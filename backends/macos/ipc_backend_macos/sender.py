@@ -1,4 +1,4 @@
-"""The sending end: a share in a send right."""
+"""The sending end of a channel: a share in a send right."""
 
 from __future__ import annotations
 
@@ -9,33 +9,34 @@ import time
 from collections.abc import Callable, Sequence
 from typing import ClassVar
 
-from ipc_backend_macos import frame, kernel, locking, mach
-from ipc_backend_macos.destination import Destination, adopt
-from ipc_backend_macos.parcel import Parcel
+from ipc_backend_macos import kernel, locking, mach, wire
+from ipc_backend_macos.attachments import Lendable, Loan
+from ipc_backend_macos.lingering import linger_at_exit
+from ipc_backend_macos.outgoing import OutgoingMessage
+from ipc_backend_macos.remote_port import RemotePort, adopt
 from ipc_core.spi import Attachment, Buffer, ClosedError, IpcIOError, Kind
 
 _LARGEST = 0xFFFFFFFF
 """Bytes that one out-of-line descriptor can describe."""
 
 
-class MacosSender:
+class MacosSender(Lendable):
     """See OsIpcSender."""
 
     kind: ClassVar[Kind] = Kind.SENDER
 
     def __init__(self) -> None:
-        self._destination: Destination | None = None
+        self._remote_port: RemotePort | None = None
         self._waiting: list[threading.Lock] = []
 
-    @property
-    def destination(self) -> Destination:
-        """Raises ClosedError after `close`, and in a forked process."""
-        destination = self._destination
-        if destination is None:
+    def open_port(self) -> RemotePort:
+        """Return the port to send to. Raises ClosedError after `close`, and in a forked process."""
+        port = self._remote_port
+        if port is None:
             raise ClosedError("this sender is closed")
-        if destination.forked:
+        if port.forked:
             raise ClosedError("Mach ports are not passed to a forked process")
-        return destination
+        return port
 
     def send(
         self,
@@ -43,12 +44,12 @@ class MacosSender:
         attachments: Sequence[Attachment] = (),
         timeout: float | None = None,
     ) -> None:
-        """See OsIpcSender.send. What the kernel takes in survives this process; what the port's
-        queue has no room for is held here."""
-        self.destination  # noqa: B018  raises
+        """See OsIpcSender.send. A message that the kernel accepts survives this process; one that
+        the port's queue has no room for is held here."""
+        self.open_port()  # before the work on a large payload
         buffers = data if isinstance(data, (list, tuple)) else (data,)
         length = sum(memoryview(buffer).nbytes for buffer in buffers)
-        if length <= frame.INLINE_MAX:
+        if length <= wire.INLINE_MAX:
             self._post(buffers, length, None, attachments)
             return
         if length > _LARGEST:
@@ -69,93 +70,117 @@ class MacosSender:
         region: list[int] | None,
         attachments: Sequence[Attachment],
     ) -> None:
-        from ipc_backend_macos.luggage import Luggage
+        """Make a message and post it. `region` has the address of an out-of-line payload, and is
+        emptied when the message owns that memory.
 
+        An exception may come from a signal handler at any line, so the end of the loan is decided
+        by the state of the message: accepted by the kernel or held here, it is gone; else it is
+        taken apart, and its receivers come back.
+        """
         with locking.LOCK:
-            destination = self.destination
-            luggage = Luggage(attachments)
-            if attachments and destination.check_dead():
-                attachments = ()  # it fails, and no gate need be made
-                luggage = Luggage(())
-            parcel = None
+            port = self.open_port()
+            loan = Loan(attachments)
+            if attachments and port.check_dead():
+                loan = Loan(())  # the post fails: make no gate for it
+            message = None
             try:
-                luggage.pack()
-                parcel = Parcel(
-                    frame.compose(
-                        destination.name,
-                        luggage.records,
-                        luggage.ports,
+                loan.pack()
+                message = OutgoingMessage(
+                    wire.compose(
+                        port.name,
+                        loan.records,
+                        loan.ports,
                         payload=payload,
                         length=length,
                         region=region[0] if region else None,
                     )
                 )
-                destination.post(parcel, luggage.lenders)
+                port.post(message, loan.lenders)
             finally:
-                if parcel is None:
-                    luggage.stay()
+                if message is None:
+                    loan.roll_back()
                 else:
                     if region:
-                        region.clear()  # the parcel owns it
-                    if parcel.accepted or destination.holds(parcel):
-                        luggage.sent()
+                        region.clear()
+                    if message.accepted:
+                        loan.commit()
+                    elif port.holds(message):
+                        loan.commit()
+                        linger_at_exit()
                     else:
-                        luggage.come_back(parcel.take_back())
+                        loan.roll_back_returned(message.reclaim())
 
     def clone(self) -> MacosSender:
         """See OsIpcSender.clone; clones share one right."""
         with locking.LOCK:
             copy = MacosSender()
-            destination = self.destination
-            destination.hold(copy)
-            copy._destination = destination
+            port = self.open_port()
+            port.hold(copy)
+            copy._remote_port = port
             return copy
+
+    def check_lendable(self) -> None:
+        """See Lendable.check_lendable."""
+        self.open_port()
+
+    def lend(self, loan: Loan) -> None:
+        """See Lendable.lend. A sender of a port with held messages goes with a gate."""
+        port = self.open_port()
+        gate = None if port.dead else port.gate()
+        loan.borrow(wire.SENDER, 0, port.name, port)
+        if gate is not None:
+            loan.borrow_gate(gate)
 
     def wait_closed(self, timeout: float | None) -> bool:
         """See OsIpcSender.wait_closed."""
         deadline = None if timeout is None else time.monotonic() + timeout
         with locking.LOCK:
-            destination = self.destination
-            if destination.check_dead():
+            port = self.open_port()
+            if port.check_dead():
                 return True
             if timeout == 0:
                 return False
             alarm = threading.Lock()
             alarm.acquire()
-            destination.watch(wake := _waker(alarm))
+            port.watch(wake := _waker(alarm))
             self._waiting.append(alarm)
         try:
-            while not destination.dead and self._destination is not None:
+            while not port.dead and self._remote_port is not None:
                 if not _sleep(alarm, deadline):
                     break
-            self.destination  # noqa: B018  raises
-            return destination.dead
+            self.open_port()
+            return port.dead
         finally:
             with locking.LOCK:
-                destination.unwatch(wake)
+                port.unwatch(wake)
                 self._waiting.remove(alarm)
 
     def close(self) -> None:
         """See OsIpcSender.close."""
         with locking.LOCK:
-            destination, self._destination = self._destination, None
-            if destination is not None:
+            port, self._remote_port = self._remote_port, None
+            if port is not None:
                 for alarm in self._waiting:
                     _waker(alarm)()
-                if not destination.forked:
-                    destination.drop(self)
+                if not port.forked:
+                    port.drop(self)
 
     def __del__(self) -> None:
-        if self._destination is not None:
+        if self._remote_port is not None:
             self.close()
 
 
-def received_sender(name: int, gate: int = mach.MACH_PORT_NULL) -> MacosSender:
-    """The sender for a send right, which it takes over with that for a gate."""
+def adopt_sender(name: int, gate: int = mach.MACH_PORT_NULL) -> MacosSender:
+    """Make the sender for a send right. Takes over the right, and that for a gate."""
     sender = MacosSender()
     with locking.LOCK:
-        sender._destination = adopt(name, sender, gate)
+        sender._remote_port = adopt(name, sender, gate)
     return sender
+
+
+def sender_from_rights(names: Sequence[int], _size: int) -> MacosSender:
+    """Make the sender for the rights in a message, as `adopt_sender` does."""
+    return adopt_sender(*names)
 
 
 def _copy(buffers: Sequence[Buffer], address: int) -> None:

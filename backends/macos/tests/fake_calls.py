@@ -29,7 +29,7 @@ NOT_PRIVILEGED, NAME_IN_USE, UNKNOWN_SERVICE = 1100, 1101, 1102
 
 
 class Calls(Kernel):
-    """Every call returns the two values that the real one writes."""
+    """The calls. Each returns the two values that the real one writes."""
 
     def allocate(self, task: Task, right: int, *_: Any) -> tuple[int, int]:
         if right == 3:
@@ -46,11 +46,11 @@ class Calls(Kernel):
         if entry.once:
             entry.once -= 1
             task.tidy(name)
-            self.drop_right(ONCE, entry.what)
+            self.drop_right(ONCE, entry.target)
         elif entry.send:
             entry.send -= 1
             task.tidy(name)
-            self.drop_right(SEND, entry.what)
+            self.drop_right(SEND, entry.target)
         elif entry.dead:
             entry.dead -= 1
             task.tidy(name)
@@ -60,7 +60,7 @@ class Calls(Kernel):
 
     def mod_refs(self, task: Task, name: int, right: int, delta: int, *_: Any) -> tuple[int, int]:
         entry = task.entry(name)
-        place = entry.what
+        place = entry.target
         if right == 0 and delta == 1 and isinstance(place, Port):
             if not entry.send:
                 raise Refused(INVALID_RIGHT, "" if entry.dead else f"{name:#x} is no send right")
@@ -87,68 +87,68 @@ class Calls(Kernel):
 
     def move_member(self, task: Task, name: int, after: int, *_: Any) -> tuple[int, int]:
         entry = task.entry(name)
-        if not entry.receive or not isinstance(entry.what, Port):
+        if not entry.receive or not isinstance(entry.target, Port):
             raise Refused(INVALID_RIGHT, f"{name:#x} was moved to a set")
-        port_set = task.entry(after).what if after else None
+        port_set = task.entry(after).target if after else None
         if port_set is not None and not isinstance(port_set, PortSet):
             raise Refused(INVALID_RIGHT, f"{after:#x} is no set")
-        self.leave_set(entry.what)
+        self.leave_set(entry.target)
         if port_set is not None:
-            entry.what.member_of = port_set
-            port_set.members.append(entry.what)
-            self.serve(entry.what)
-            self.show(entry.what)
+            entry.target.member_of = port_set
+            port_set.members.append(entry.target)
+            self.serve(entry.target)
+            self.show(entry.target)
         return 0, 0
 
     def extract(self, task: Task, name: int, kind: int, *_: Any) -> tuple[int, int]:
         entry = task.entry(name)
-        if kind != MAKE_SEND or not entry.receive or not isinstance(entry.what, Port):
+        if kind != MAKE_SEND or not entry.receive or not isinstance(entry.target, Port):
             raise Refused(INVALID_RIGHT, f"extract_right({name:#x}, {kind})")
         entry.send += 1
-        entry.what.send_rights += 1
+        entry.target.send_rights += 1
         return name, SEND
 
     def limits(self, task: Task, name: int, flavor: int, limit: int, count: int) -> tuple[int, int]:
         entry = task.entry(name)
         if flavor != 1 or count != 1 or not entry.receive or not 1 <= limit <= 1024:
             raise Refused(INVALID_VALUE, f"set_attributes({name:#x}, {flavor}, {limit}, {count})")
-        entry.what.limit = limit  # type: ignore[union-attr]
+        entry.target.limit = limit  # type: ignore[union-attr]
         return 0, 0
 
     def request(self, task: Task, name: int, id: int, sync: int, notify: int) -> tuple[int, int]:
         kind, notify = notify >> 32, notify & 0xFFFFFFFF
         to = task.entry(notify)
-        if kind != MAKE_ONCE or not to.receive or not isinstance(to.what, Port):
+        if kind != MAKE_ONCE or not to.receive or not isinstance(to.target, Port):
             raise Refused(INVALID_RIGHT, f"a notification to {notify:#x}, kind {kind}")
         entry = task.entry(name)
-        port = entry.what
+        port = entry.target
         if isinstance(port, PortSet):
             raise Refused(INVALID_RIGHT, "a notification about a set")
         previous: Port | None = None
         if id == NO_SENDERS:
             if not entry.receive:
                 raise Refused(INVALID_RIGHT, f"no-senders for {name:#x}, no receive right")
-            previous, port.no_senders = port.no_senders, to.what
+            previous, port.no_senders = port.no_senders, to.target
             if not port.send_rights:
                 port.no_senders = None
-                self.notify(to.what, NO_SENDERS, 0)
+                self.notify(to.target, NO_SENDERS, 0)
         elif id in (DEAD_NAME, SEND_POSSIBLE):
             if entry.dead:
                 if not sync:
                     raise Refused(INVALID_ARGUMENT)
                 entry.dead += 1
-                self.notify(to.what, DEAD_NAME, name)
+                self.notify(to.target, DEAD_NAME, name)
             else:
                 old = port.requests.get(task)
                 previous = old.notify if old else None
-                port.requests[task] = Request(to.what)
+                port.requests[task] = Request(to.target)
         else:
             raise Refused(INVALID_VALUE, f"a request for notification {id}")
         return (self.give_right(task, ONCE, previous) if previous else 0), 0
 
     def type(self, task: Task, name: int, *_: Any) -> tuple[int, int]:
         entry = task.entry(name)
-        kind = 0x80000 if isinstance(entry.what, PortSet) else 0
+        kind = 0x80000 if isinstance(entry.target, PortSet) else 0
         kind |= 0x10000 * bool(entry.send) | 0x20000 * entry.receive
         return kind | 0x40000 * bool(entry.once) | 0x100000 * bool(entry.dead), 0
 
@@ -172,8 +172,8 @@ class Calls(Kernel):
         entry = task.entry(name)
         if not entry.send or flags or len(service) > 127:
             raise Refused(INVALID_RIGHT, f"register({service!r}, {name:#x}, {flags})")
-        entry.what.send_rights += 1  # type: ignore[union-attr]
-        self.services[service] = entry.what  # type: ignore[assignment]
+        entry.target.send_rights += 1  # type: ignore[union-attr]
+        self.services[service] = entry.target  # type: ignore[assignment]
         return 0, 0
 
     def look_up(self, task: Task, bootstrap: int, service: bytes) -> tuple[int, int]:
@@ -187,5 +187,5 @@ class Calls(Kernel):
         return self.give_right(task, SEND, port), 0
 
     def check_bootstrap(self, task: Task, name: int) -> None:
-        if task.entry(name).what is not self.bootstrap:
+        if task.entry(name).target is not self.bootstrap:
             raise Refused(INVALID_NAME, f"{name:#x} is not the bootstrap port")

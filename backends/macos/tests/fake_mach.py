@@ -6,7 +6,7 @@ rights as it would in a kernel.
 
     python fake_mach.py SOCKET
 
-It ends when its standard input does.
+It ends when its standard input ends.
 """
 
 from __future__ import annotations
@@ -134,12 +134,12 @@ class Broker(Calls):
             entry = Port(memory=files[0], size=args[0], send_rights=1)
             self.reply(connection, 0, b"", self.give_right(task, SEND, entry))
         elif op == MAP:
-            place = task.entry(args[0]).what
+            place = task.entry(args[0]).target
             if not isinstance(place, Port) or place.memory is None or args[1] > place.size:
                 raise Refused(4)
             self.reply(connection, 0, files=(place.memory,))
         elif op == WATCH:
-            place = task.entry(args[0]).what
+            place = task.entry(args[0]).target
             place.watchers.append(files[0])
             self.show(place) if isinstance(place, Port) else self.show_set(place)
             self.reply(connection, 0)
@@ -201,11 +201,11 @@ class Broker(Calls):
                 self.die(task)
 
     def report(self, connection: socket.socket, token: int) -> None:
-        """What a task has, for the tests; violations are told once."""
+        """Reply with the names of a task, and with the violations since the last report."""
         task = self.task_of.get(token)
         entries: dict[int, Entry] = task.entries if task else {}
         names = {
-            f"{name:#x}": [e.receive, e.send, e.once, e.dead, isinstance(e.what, PortSet)]
+            f"{name:#x}": [e.receive, e.send, e.once, e.dead, isinstance(e.target, PortSet)]
             for name, e in entries.items()
         }
         violations, self.violations = self.violations, []

@@ -1,4 +1,4 @@
-"""The queues of the fake kernel: messages are sent, wait, and are received.
+"""The queues of the fake kernel, in which messages are sent, wait, and are received.
 
 No I/O but to memory files.
 """
@@ -44,7 +44,7 @@ class Kernel(Rights):
         self.show(port)
 
     def serve(self, port: Port) -> None:
-        """Give messages to whoever waits for them."""
+        """Give messages to the receives that wait for them."""
         for place in (port, port.member_of):
             while place is not None and place.waiting and port.queue:
                 waiting = place.waiting.popleft()
@@ -74,7 +74,7 @@ class Kernel(Rights):
         return SUCCESS, raw, 0, message.files
 
     def send(self, task: Task, raw: bytes, files: list[int], option: int, timeout: int) -> Any:
-        """Returns a code, and the bytes of the message if it came back."""
+        """Return a code, and the bytes of a message that is returned."""
         message = self.copy_in(task, raw, files)
         dest = message.dest
         if len(dest.queue) >= dest.limit and message.dest_kind == SEND:
@@ -103,11 +103,11 @@ class Kernel(Rights):
         return False
 
     def receive(self, task: Task, name: int, option: int, room: int, done: Any) -> Waiting | None:
-        """Call `done` with a message now, or return what waits for one."""
+        """Call `done` with a message now, or return the receive that waits for one."""
         entry = task.entries.get(name)
-        if entry is None or not (entry.receive or isinstance(entry.what, PortSet)):
+        if entry is None or not (entry.receive or isinstance(entry.target, PortSet)):
             raise Refused(RCV_INVALID_NAME, f"a receive on {name:#x}")
-        place = entry.what
+        place = entry.target
         waiting = Waiting(task, option, room, done, place)
         queues = [place] if isinstance(place, Port) else place.members
         for port in queues:
@@ -207,7 +207,7 @@ class Kernel(Rights):
         return bytes(raw)
 
     def copy_back(self, message: Message, task: Task) -> bytes:
-        """A send that failed returns the message as if it had been received."""
+        """Return the message of a send that failed, as if it had been received."""
         raw = bytearray(message.raw)
         remote = self.give_right(task, message.dest_kind, message.dest)
         local = self.give_right(task, message.reply_kind, message.reply)

@@ -1,8 +1,8 @@
-"""What the fake kernel is made of: ports and sets, tasks with their names, messages.
+"""The parts of the fake kernel: ports and sets, tasks with their names, messages.
 
-It models what the documentation of Mach and published sources say, as strictly as it can: any use
-of a name or right that a task does not have is a violation, which fails the test that ran. It
-shows that the backend's logic is sound if Mach works like this. It is not macOS.
+It models the documentation and published sources of Mach as strictly as it can: any use of a name
+or right that a task does not have is a violation, which fails the test that ran. It shows that the
+backend's logic is sound if Mach works like this. It is not macOS.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ SEND_NOTIFY, SEND_TIMEOUT, RCV_LARGE, TRAILER_SENDER = 0x20, 0x10, 4, 2 << 24
 
 
 class Refused(Exception):
-    """A call returns this code; `violation` says what the caller did wrong, if anything."""
+    """A call returns this code; `violation` states the caller's mistake, if there is one."""
 
     def __init__(self, code: int, violation: str = "") -> None:
         super().__init__(code)
@@ -75,7 +75,7 @@ class Request:
 
 @dataclass(eq=False)
 class Entry:
-    what: Port | PortSet
+    target: Port | PortSet
     receive: bool = False
     send: int = 0
     once: int = 0
@@ -84,7 +84,7 @@ class Entry:
     @property
     def empty(self) -> bool:
         return not (self.receive or self.send or self.once or self.dead) and not isinstance(
-            self.what, PortSet
+            self.target, PortSet
         )
 
 
@@ -100,7 +100,7 @@ class Waiting:
     over: bool = False
 
     def end(self, code: int) -> None:
-        """Return from it without a message."""
+        """Return from the receive without a message."""
         if not self.over:
             self.over = True
             self.place.waiting.remove(self)
@@ -146,7 +146,7 @@ class Task:
         if not entry.empty:
             return
         del self.entries[name]
-        port = entry.what
+        port = entry.target
         if isinstance(port, Port):
             port.once_entries.discard(entry)
         if isinstance(port, Port) and port.holders.get(self) == name:

@@ -1,4 +1,4 @@
-"""How rights of the fake kernel come into being, change hands and end."""
+"""The rights of the fake kernel, from their making to their end."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from fake_ports import (
 
 
 class Rights:
-    """Everything about rights; what becomes of a message is left to a subclass."""
+    """The rights. A subclass decides about messages."""
 
     def __init__(self) -> None:
         self.violations: list[str] = []
@@ -45,7 +45,7 @@ class Rights:
             self.enqueue(Message(port, ONCE, id, raw))
 
     def enqueue(self, message: Message) -> None:
-        """Put a message into its destination's queue, or into the hands of who waits for it."""
+        """Put a message into its destination's queue, or give it to a receive that waits."""
         raise NotImplementedError
 
     def show(self, port: Port) -> None:
@@ -74,7 +74,7 @@ class Rights:
         if name in (NULL, DEAD):
             return made, DEAD if name else None
         entry = task.entry(name)
-        port = entry.what
+        port = entry.target
         if isinstance(port, PortSet):
             raise Refused(SEND_INVALID_RIGHT, "a port set was sent")
         if entry.dead and kind in (COPY_SEND, SEND, ONCE):
@@ -120,7 +120,7 @@ class Rights:
         return name
 
     def drop_right(self, kind: int, port: Any) -> None:
-        """A right that nobody has any more."""
+        """End a right that no task and no message has."""
         if port is None or port is DEAD or not port.alive:
             return
         if kind == SEND:
@@ -151,7 +151,7 @@ class Rights:
         message.files = []
 
     def detach(self, task: Task, name: int, entry: Entry, port: Port) -> None:
-        """A receive right leaves its task: waits end, and so does the no-senders request."""
+        """Take a receive right out of its task: waits end, and so does the no-senders request."""
         entry.receive = False
         port.receiver = None
         self.leave_set(port)
@@ -175,7 +175,7 @@ class Rights:
             self.show_set(old)
 
     def destroy(self, port: Port) -> None:
-        """A receive right is gone, and all that was queued with it."""
+        """End a receive right, and everything queued in it."""
         port.alive = False
         port.receiver = None
         self.leave_set(port)
@@ -200,9 +200,9 @@ class Rights:
             self.drop_message(port.queue.popleft())
 
     def die(self, task: Task) -> None:
-        """A task has ended, in whatever way: all its rights go."""
+        """End a task and all its rights."""
         for name, entry in list(task.entries.items()):
-            port = entry.what
+            port = entry.target
             if isinstance(port, PortSet):
                 self.end_waits(port)
                 for member in list(port.members):

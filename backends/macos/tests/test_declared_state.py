@@ -1,16 +1,16 @@
-"""What people are told before they rely on it, and what a wait does with its time. Nothing here
-runs on macOS."""
+"""The declared state of the backend, and the time of a wait. Nothing here runs on macOS."""
 
 from __future__ import annotations
 
 import os
+import re
 import struct
 import subprocess
 import sys
 from typing import Any
 
 import pytest
-from ipc_backend_macos import kernel, mach, receiving
+from ipc_backend_macos import buffers, kernel, mach
 from ipc_backend_macos.backend import MacosBackend
 
 from ipc_core.spi import IpcIOError
@@ -29,9 +29,8 @@ def test_capabilities_are_those_of_the_readme() -> None:
     from pathlib import Path
 
     text = (Path(__file__).parent.parent / "README.md").read_text()
-    line = next(line for line in text.splitlines() if line.startswith("Capabilities:"))
     claimed = [c.name for c in type(MacosBackend.capabilities) if c in MacosBackend.capabilities]
-    assert line == f"Capabilities: {', '.join(f'`{name}`' for name in claimed)}."
+    assert re.findall(r"^\| `(\w+)` \|", text, re.MULTILINE) == claimed
 
 
 class Script:
@@ -64,14 +63,14 @@ class Script:
 def scripted(monkeypatch: pytest.MonkeyPatch, *steps: tuple[int, float]) -> Script:
     script = Script(*steps)
     monkeypatch.setattr(kernel, "_bindings", script)
-    monkeypatch.setattr(receiving, "time", script)
-    monkeypatch.setattr(receiving, "_spare", [])
+    monkeypatch.setattr(buffers, "time", script)
+    monkeypatch.setattr(buffers, "_spare", [])
     return script
 
 
 def test_a_large_message_does_not_renew_the_timeout(monkeypatch: pytest.MonkeyPatch) -> None:
     script = scripted(monkeypatch, (mach.MACH_RCV_TOO_LARGE, 0.4), (mach.MACH_MSG_SUCCESS, 0.0))
-    message = receiving.next_message(0x103, 101.0)
+    message = buffers.next_message(0x103, 101.0)
     assert message is not None
     (usual, first), (larger, second) = script.asked
     assert usual < 50_000
@@ -81,16 +80,16 @@ def test_a_large_message_does_not_renew_the_timeout(monkeypatch: pytest.MonkeyPa
 
 @pytest.mark.parametrize("code", [mach.MACH_RCV_INTERRUPTED, mach.MACH_RCV_TIMED_OUT])
 def test_an_interruption_returns_to_python(monkeypatch: pytest.MonkeyPatch, code: int) -> None:
-    """So that its signal handlers run; who waits goes on until the same deadline."""
+    """Signal handlers run then; a caller goes on waiting until the same deadline."""
     script = scripted(monkeypatch, (code, 0.25), (code, 0.25))
     for _ in range(2):
-        assert receiving.next_message(0x103, 101.0) is None
+        assert buffers.next_message(0x103, 101.0) is None
     assert [timeout for _, timeout in script.asked] == [1000, 750]
 
 
 def test_a_deadline_in_the_past_polls(monkeypatch: pytest.MonkeyPatch) -> None:
     script = scripted(monkeypatch, (mach.MACH_RCV_TIMED_OUT, 0.0))
-    assert receiving.next_message(0x103, 0) is None
+    assert buffers.next_message(0x103, 0) is None
     assert script.asked[0][1] == 0
 
 
@@ -109,4 +108,4 @@ def test_timeouts_are_rounded_up_and_cut(
 def test_a_receive_that_fails_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     scripted(monkeypatch, (0x10004002, 0.0))
     with pytest.raises(IpcIOError, match="0x10004002"):
-        receiving.next_message(0x103, 101.0)
+        buffers.next_message(0x103, 101.0)

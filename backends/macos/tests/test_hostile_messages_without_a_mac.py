@@ -1,6 +1,6 @@
-"""Whatever a peer puts into a message, each right and region in it is given back exactly once.
+"""Malformed messages: each right and region in one is given back exactly once.
 
-The bindings here are a ledger, not a kernel; descriptors are well-formed, as the kernel sees to.
+The bindings here are a ledger, not a kernel. Descriptors are well-formed: the kernel checks them.
 """
 
 from __future__ import annotations
@@ -14,7 +14,8 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from ipc_backend_macos import attendant, frame, incoming, kernel, mach
+from ipc_backend_macos import incoming, kernel, mach, notifications, wire
+from ipc_backend_macos.backend import MAKERS
 
 from ipc_core.spi import DecodeError, Kind
 
@@ -24,7 +25,7 @@ UNMAPPABLE = 0xBAD000
 
 
 class Ledger:
-    """Stands for libSystem; notes what is given back."""
+    """Bindings in place of libSystem that count the rights and regions given back."""
 
     def __init__(self) -> None:
         self.given_back: Counter[Any] = Counter()
@@ -62,16 +63,16 @@ class Ledger:
 
 
 @pytest.fixture(autouse=True, scope="module")
-def no_attendant() -> Iterator[None]:
+def no_thread() -> Iterator[None]:
     before = kernel._bindings
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(attendant, "attend", lambda: 0)
+        patch.setattr(notifications, "port", lambda: 0)
         yield
     kernel.use(before)
 
 
 class Forged:
-    """A message as it is received, and what is in it."""
+    """A message as it is received, and the rights and regions in it."""
 
     def __init__(self) -> None:
         self.expected: Counter[Any] = Counter()
@@ -87,7 +88,7 @@ class Forged:
 
     def right(self, disposition: int, name: int | None = None) -> None:
         name = self.name() if name is None else name
-        self._descriptors.append(frame.port_descriptor(name, disposition))
+        self._descriptors.append(wire.port_descriptor(name, disposition))
         self.owes(name, disposition)
 
     def owes(self, name: int, disposition: int) -> None:
@@ -123,21 +124,22 @@ class Forged:
         self.bits |= disposition
         self.owes(self.remote, disposition)
 
-    def bytes(self, rest: bytes, id: int = frame.MESSAGE_ID) -> bytes:
+    def bytes(self, rest: bytes, id: int = wire.MESSAGE_ID) -> bytes:
         body = mach.BODY.pack(len(self._descriptors)) + b"".join(self._descriptors) + rest
         size = mach.HEADER.size + len(body)
         return mach.HEADER.pack(self.bits, size, self.remote, 0x103, 0, id) + body
 
 
 def claimed(message: bytes, forged: Forged) -> tuple[bytes, list[Kind]] | None:
-    """What the backend makes of a message; None for DecodeError. Everything is given back."""
+    """Claim a message: return its payload and the kinds of its attachments, None for DecodeError.
+    Everything in it has been given back then."""
     ledger = Ledger()
     kernel.use(ledger)
     size = len(message)
     buffer = (ctypes.c_char * (size + 20)).from_buffer_copy(message + bytes(20))
     found = None
     try:
-        data, attachments = incoming.claim(memoryview(buffer).cast("B"), size)
+        data, attachments = incoming.claim(memoryview(buffer).cast("B"), size, MAKERS)
         found = bytes(data), [attachment.kind for attachment in attachments]
         for attachment in attachments:
             attachment.close()
@@ -152,11 +154,11 @@ def claimed(message: bytes, forged: Forged) -> tuple[bytes, list[Kind]] | None:
 
 
 def ours(
-    records: list[tuple[int, int]], length: int, *, magic: int = frame.MAGIC,
-    version: int = frame.VERSION, flags: int = 0, count: int | None = None,
+    records: list[tuple[int, int]], length: int, *, magic: int = wire.MAGIC,
+    version: int = wire.VERSION, flags: int = 0, count: int | None = None,
 ) -> bytes:  # fmt: skip
-    head = frame.OURS.pack(magic, version, flags, len(records) if count is None else count, length)
-    return head + b"".join(frame.RECORD.pack(*record) for record in records)
+    head = wire.OURS.pack(magic, version, flags, len(records) if count is None else count, length)
+    return head + b"".join(wire.RECORD.pack(*record) for record in records)
 
 
 def padded(message: Forged, rest: bytes, payload: bytes) -> bytes:
@@ -178,7 +180,7 @@ def test_a_proper_message() -> None:
 def test_a_proper_message_out_of_line() -> None:
     forged = Forged()
     forged.region(20_000)
-    rest = padded(forged, ours([], 20_000, flags=frame.OUT_OF_LINE), b"")
+    rest = padded(forged, ours([], 20_000, flags=wire.OUT_OF_LINE), b"")
     assert claimed(forged.bytes(rest), forged) == (bytes(20_000), [])
 
 
@@ -219,14 +221,14 @@ def test_a_region_that_is_none() -> None:
 
 
 @pytest.mark.parametrize("name", [mach.MACH_PORT_NULL, mach.MACH_PORT_DEAD])
-@pytest.mark.parametrize("kind", [frame.SENDER, frame.RECEIVER, frame.REGION])
+@pytest.mark.parametrize("kind", [wire.SENDER, wire.RECEIVER, wire.REGION])
 def test_a_right_that_is_none(kind: int, name: int) -> None:
     forged = Forged()
-    forged.right(frame.RIGHTS[kind][0], name)
+    forged.right(wire.RIGHTS[kind][0], name)
     forged.right(17)
-    rest = padded(forged, ours([(kind, 10 * (kind == frame.REGION)), (1, 0)], 0), b"")
+    rest = padded(forged, ours([(kind, 10 * (kind == wire.REGION)), (1, 0)], 0), b"")
     found = claimed(forged.bytes(rest), forged)
-    dead_sender = kind == frame.SENDER and name == mach.MACH_PORT_DEAD
+    dead_sender = kind == wire.SENDER and name == mach.MACH_PORT_DEAD
     assert found == ((b"", [Kind.SENDER, Kind.SENDER]) if dead_sender else None)
 
 
@@ -265,26 +267,26 @@ def test_strange_descriptors_and_headers() -> None:
         lambda f: (f.region(10), f.right(17)),
         lambda f: f.region(0),
     ):
-        for flags in (0, frame.OUT_OF_LINE):
+        for flags in (0, wire.OUT_OF_LINE):
             forged = Forged()
             make(forged)
             rest = padded(forged, ours([(1, 0)], 10, flags=flags), b"x" * 10 * (not flags))
             assert claimed(forged.bytes(rest), forged) is None
 
 
-@pytest.mark.parametrize("id", [0, mach.MACH_NOTIFY_NO_SENDERS, frame.NUDGE_ID, frame.HELLO_ID])
+@pytest.mark.parametrize("id", [0, mach.MACH_NOTIFY_NO_SENDERS, wire.NUDGE_ID, wire.HELLO_ID])
 def test_ids_of_others(id: int) -> None:
     """A peer's message with the id of a notification is no notification."""
     forged = Forged()
     forged.right(17)
-    assert not frame.is_note(forged.bits)
+    assert not wire.is_note(forged.bits)
     rest = padded(forged, ours([(1, 0)], 0), b"")
     assert claimed(forged.bytes(rest, id), forged) is None
 
 
 @pytest.mark.parametrize("length", range(0, 200, 4))
 def test_cut_short(length: int) -> None:
-    """The descriptors are whole, as the kernel sees to, and nothing else need be."""
+    """The descriptors are whole, which the kernel ensures, and nothing else need be."""
     forged = Forged()
     forged.right(17)
     forged.right(16)
@@ -299,17 +301,17 @@ def test_anything(data: st.DataObject) -> None:
     """Any descriptors, any bytes after them: a message or DecodeError, and nothing leaks."""
     forged = Forged()
     choice = st.sampled_from(["send", "receive", "once", "region", "array", "guarded", "dead"])
-    for what in data.draw(st.lists(choice, max_size=5)):
-        if what == "region":
+    for part in data.draw(st.lists(choice, max_size=5)):
+        if part == "region":
             forged.region(data.draw(st.integers(0, 100)))
-        elif what == "array":
+        elif part == "array":
             forged.array(data.draw(st.integers(0, 3)), 17)
-        elif what == "guarded":
+        elif part == "guarded":
             forged.guarded()
-        elif what == "dead":
+        elif part == "dead":
             forged.right(17, mach.MACH_PORT_DEAD)
         else:
-            forged.right({"send": 17, "receive": 16, "once": 18}[what])
+            forged.right({"send": 17, "receive": 16, "once": 18}[part])
     if data.draw(st.booleans()):
         forged.reply(data.draw(st.sampled_from([17, 18])))
     records = data.draw(

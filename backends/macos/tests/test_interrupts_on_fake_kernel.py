@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ipc_backend_macos import destination, locking, mach
+from ipc_backend_macos import lingering, locking, mach
 
 import ipc_core
 from ipc_core.testing.bag import Bag
@@ -23,9 +23,11 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the fake kernel
 FOLDER = Path(__file__).parent / "on_fake_kernel"
 MODULES = (
     "ipc_backend_macos.sender",
-    "ipc_backend_macos.luggage",
-    "ipc_backend_macos.destination",
-    "ipc_backend_macos.parcel",
+    "ipc_backend_macos.attachments",
+    "ipc_backend_macos.remote_port",
+    "ipc_backend_macos.gate",
+    "ipc_backend_macos.lingering",
+    "ipc_backend_macos.outgoing",
 )
 FULL = 8
 """Messages; the queues of these tests are short, so that a test of every line is."""
@@ -51,13 +53,13 @@ def bag(macos: None) -> Iterator[Bag]:
 
     with Bag() as bag:
         yield bag
-    assert not destination.held_messages()
+    assert not lingering.held_messages()
     assert not macos_on_fake_kernel.report()["violations"]
 
 
 def unlocked(interrupt: Callable[[], bool]) -> bool:
-    """A trace function, unlike a signal, can raise between a `with` block and the release of its
-    lock."""
+    """Release LOCK after an interrupt: a trace function, unlike a signal, can raise between a
+    `with` block and the release of its lock."""
     came = interrupt()
     lock: Any = locking.LOCK
     while lock._is_owned():
@@ -74,5 +76,9 @@ def test_every_line_of_a_send(bag: Bag, size: int, queued: int) -> None:
 
 
 def test_every_line_of_a_receive(bag: Bag) -> None:
-    modules = ("ipc_backend_macos.receiver.", "ipc_backend_macos.receiving")
+    modules = (
+        "ipc_backend_macos.receiver.",
+        "ipc_backend_macos.buffers",
+        "ipc_backend_macos.incoming",
+    )
     at_every_line(lambda step: unlocked(lambda: interrupt_recv(bag, step, modules)), 5)

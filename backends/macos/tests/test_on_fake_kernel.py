@@ -1,4 +1,4 @@
-"""What is special about this backend, on the fake kernel; and that the fake is strict.
+"""The behaviour of this backend alone, on the fake kernel, and the strictness of the fake.
 
 The conformance kit runs on it too: see `macos` in tox.ini. None of this is a run on a Mac.
 """
@@ -16,7 +16,7 @@ from types import ModuleType
 from typing import Any
 
 import pytest
-from ipc_backend_macos import attendant, destination, frame, kernel, mach
+from ipc_backend_macos import kernel, lingering, mach, notifications, wire
 from ipc_backend_macos.backend import MacosBackend
 
 from ipc_core.plugins import choice
@@ -53,7 +53,7 @@ def fake() -> Iterator[ModuleType]:
         import macos_on_fake_kernel
 
         macos_on_fake_kernel.set_up()
-        attendant.attend()
+        notifications.port()
         yield macos_on_fake_kernel
 
 
@@ -80,7 +80,7 @@ def children(backend: Backend) -> Iterator[Children]:
 
 
 def meet(bag: Bag, backend: Backend, children: Children, function: Any, *args: str) -> Any:
-    """Start a program; return it, the sender to it, and the receiver of what it sends."""
+    """Start a program; return it, the sender to it, and the receiver of its messages."""
     server = bag.keep(backend.one_shot_server())
     name = choice.server_name(backend, "once", server.name)
     child = children.start(function, name, *args)
@@ -106,7 +106,7 @@ class TestTheFakeIsStrict:
             lambda: kernel.notify(0x5003, mach.MACH_NOTIFY_NO_SENDERS, 0x5003),
             lambda: kernel.release_memory(0x10000, 4096),
             lambda: kernel.receive(mach.buffer_of(bytes(99)), 0x5003, 0, 0, []),
-            lambda: send_raw(frame.to_myself(0x5003, frame.NUDGE_ID)),
+            lambda: send_raw(wire.nudge(0x5003)),
         ],
     )
     def test_wrong_names(self, fake: ModuleType, wrong: Callable[[], object]) -> None:
@@ -142,9 +142,9 @@ class TestTheFakeIsStrict:
 
     def test_rights_of_the_wrong_kind(self, fake: ModuleType) -> None:
         name = kernel.new_port()
-        stolen = frame.port_descriptor(name, mach.MACH_MSG_TYPE_COPY_SEND)
+        stolen = wire.port_descriptor(name, mach.MACH_MSG_TYPE_COPY_SEND)
         kernel.make_send(name)
-        message = frame.compose(name, [(frame.SENDER, 0)], [stolen], length=0)
+        message = wire.compose(name, [(wire.SENDER, 0)], [stolen], length=0)
         kernel.release_send(name)
         assert send_raw(message) != mach.MACH_MSG_SUCCESS
         assert fake.report()["violations"]
@@ -198,9 +198,9 @@ class TestFullQueues:
             tx.send(pattern(100), [sub_tx])
         tx.send(pattern(LARGE), [sub_tx])
         sub_tx.close()
-        assert destination.held_messages() == 101
+        assert lingering.held_messages() == 101
         rx.close()
-        assert destination.held_messages() == 0
+        assert lingering.held_messages() == 0
         with pytest.raises(Disconnected):
             sub_rx.recv(0)
         with pytest.raises(BrokenChannelError):
@@ -212,10 +212,10 @@ class TestFullQueues:
         child, to_child, _ = meet(bag, backend, children, program("hold"))
         for _ in range(FULL + 100):
             to_child.send(pattern(100))
-        assert destination.held_messages() == 100
+        assert lingering.held_messages() == 100
         child.kill()
         assert to_child.wait_closed(30)
-        wait_until(lambda: not destination.held_messages(), "what was held is given up")
+        wait_until(lambda: not lingering.held_messages(), "the held messages are given up")
 
     def test_a_process_that_ends_lingers_while_it_is_read(
         self, bag: Bag, backend: Backend, children: Children
@@ -232,7 +232,7 @@ class TestFullQueues:
     def test_a_process_that_ends_unread_does_not_wait_for_ever(
         self, bag: Bag, backend: Backend, children: Children
     ) -> None:
-        """What the kernel had taken in survives; the rest is lost, as the README says."""
+        """The messages that the kernel has survive; the rest is lost, as the README says."""
         child, to_child, _ = meet(bag, backend, children, program("fill_and_exit"), "2000")
         tx, rx = bag.os_channel(backend)
         to_child.send(b"", [tx])
@@ -275,7 +275,7 @@ class TestGates:
         tx.close()
         _, (given,) = bag.os_recv(from_child)
         given.send(b"mine")
-        assert destination.held_messages() == 1
+        assert lingering.held_messages() == 1
         to_child.send(b"die")
         assert child.wait(30) != 0
         assert [rx.recv(30)[0] for _ in range(FULL)] == [b"%d" % n for n in range(FULL)]
@@ -302,8 +302,7 @@ class TestGates:
 
 
 def test_a_program_may_end_as_it_is(backend: Backend) -> None:
-    """Open ends, unread and held messages, a router and a thread that waits: all goes without a
-    word."""
+    """Open ends, unread and held messages, a router, a thread that waits: none causes output."""
     text = (
         "import threading, ipc_core as ipc\n"
         "ipc.set_default_backend('macos')\n"
@@ -327,12 +326,12 @@ def test_a_program_may_end_as_it_is(backend: Backend) -> None:
 
 
 @pytest.mark.parametrize(
-    "what",
+    "forgery",
     ["send rights", "receive right", "array", "memory", "reply port", "false notification"],
 )
-def test_forged_messages(bag: Bag, backend: Backend, children: Children, what: str) -> None:
-    """A message that is none is one DecodeError; all that it carried is given back."""
-    child, to_child, from_child = meet(bag, backend, children, program("forge"), what)
+def test_forged_messages(bag: Bag, backend: Backend, children: Children, forgery: str) -> None:
+    """A malformed message is one DecodeError; all that it carried is given back."""
+    child, to_child, from_child = meet(bag, backend, children, program("forge"), forgery)
     with pytest.raises(DecodeError):
         from_child.recv(30)
     assert from_child.recv(30)[0] == b"proper"
@@ -347,7 +346,7 @@ def test_another_users_greeting_is_refused(
 ) -> None:
     server = bag.keep(backend.one_shot_server())
     with monkeypatch.context() as patch:
-        patch.setattr(attendant, "os", type("", (), {"geteuid": staticmethod(lambda: -1)}))
+        patch.setattr(notifications, "os", type("", (), {"geteuid": staticmethod(lambda: -1)}))
         with Soon(), pytest.raises(IpcIOError):
             backend.connect(server.name)
     client = bag.keep(backend.connect(server.name))
@@ -355,7 +354,7 @@ def test_another_users_greeting_is_refused(
     receiver, data, _ = server.accept(30)
     assert data == b"the same user"
     client.close()
-    with pytest.raises(Disconnected):  # an accepted receiver is told too
+    with pytest.raises(Disconnected):  # an accepted receiver learns the end too
         bag.keep(receiver).recv(30)
 
 

@@ -1,4 +1,4 @@
-"""ipc-core backend: unix sockets carry messages and descriptors, memfds carry what is large."""
+"""ipc-core backend: unix sockets carry messages and descriptors, memfds carry large payloads."""
 
 from __future__ import annotations
 

@@ -1,27 +1,40 @@
-"""The unix backend as the core sees it."""
+"""The unix backend as the core sees it.
+
+A channel is one SOCK_SEQPACKET socket pair. A small message is one packet, one system call on each
+side. A payload that does not fit in a packet goes through memory (`payload_pool`, `peer_memory`), a
+message that the socket does not take through a log (`overflow`).
+"""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator
 
-from ipc_backend_unix.channel import make_channel
-from ipc_backend_unix.send_line import LARGEST_PACKET, SMALL
-from ipc_backend_unix.shared_memory import UnixSharedMemory, fill_region, make_region
-from ipc_core.spi import Attachment, Backend, Buffer, Capability, Finding, NotSupportedError
+from ipc_backend_unix.attachments import Makers
+from ipc_backend_unix.descriptors import pair
+from ipc_backend_unix.errors import translated
+from ipc_backend_unix.incoming import Incoming
+from ipc_backend_unix.memory import UnixSharedMemory, fill_region, make_region, region_from_fds
+from ipc_backend_unix.overflow import SEND_BUFFER, set_send_buffer
+from ipc_backend_unix.receiver import UnixReceiver, receiver_from_fds
+from ipc_backend_unix.sender import UnixSender, sender_from_fds
+from ipc_backend_unix.wire import LARGEST_PACKET, SMALL
+from ipc_backend_unix.writer import ChannelWriter
+from ipc_core.spi import Attachment, Backend, Buffer, Capability, Finding, Kind, NotSupportedError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, ClassVar
 
-    from ipc_backend_unix.one_shot_server import UnixOneShotServer
-    from ipc_backend_unix.receiver import UnixReceiver
+    from ipc_backend_unix.listener import UnixOneShotServer
     from ipc_backend_unix.receiver_set import UnixReceiverSet
-    from ipc_backend_unix.sender import UnixSender
 
 
 class UnixBackend(Backend):
-    """Unix sockets and memfds."""
+    """Unix sockets and memfds.
+
+    Modules that not every child needs are imported on first use: children start often.
+    """
 
     name: ClassVar[str] = "unix"
     capabilities: ClassVar[Capability] = (
@@ -44,7 +57,12 @@ class UnixBackend(Backend):
     def channel(self, capacity: int | None = None) -> tuple[UnixSender, UnixReceiver]:
         if capacity is not None:
             raise NotSupportedError("the unix backend has no bounded channels")
-        return make_channel()
+        try:
+            sending, receiving = pair()
+        except OSError as error:
+            raise translated(error) from error
+        set_send_buffer(sending, SEND_BUFFER)
+        return UnixSender(ChannelWriter(sending)), UnixReceiver(Incoming(receiving, MAKERS))
 
     def receiver_set(self) -> UnixReceiverSet:
         from ipc_backend_unix.receiver_set import UnixReceiverSet
@@ -52,12 +70,12 @@ class UnixBackend(Backend):
         return UnixReceiverSet()
 
     def one_shot_server(self) -> UnixOneShotServer:
-        from ipc_backend_unix.one_shot_server import UnixOneShotServer
+        from ipc_backend_unix.listener import UnixOneShotServer
 
-        return UnixOneShotServer()
+        return UnixOneShotServer(MAKERS)
 
     def connect(self, name: str) -> UnixSender:
-        from ipc_backend_unix.one_shot_server import connect
+        from ipc_backend_unix.listener import connect
 
         return connect(name)
 
@@ -66,10 +84,10 @@ class UnixBackend(Backend):
 
         return hand_over(handle)
 
-    def from_parent(self, parcel: Any) -> Attachment:
+    def from_parent(self, inheritable: Any) -> Attachment:
         from ipc_backend_unix.inheritance import take_over
 
-        return take_over(parcel)
+        return take_over(inheritable, MAKERS)
 
     def checkup(self) -> Iterator[Finding]:
         from ipc_backend_unix.checkup import checkup
@@ -81,3 +99,16 @@ class UnixBackend(Backend):
 
     def filled_memory(self, chunks: Iterable[Buffer], size: int) -> UnixSharedMemory:
         return fill_region(chunks, size)
+
+
+def _receiver(fds: list[int], number: int) -> UnixReceiver:
+    return receiver_from_fds(fds, number, MAKERS)
+
+
+MAKERS: Makers = {
+    Kind.SENDER: sender_from_fds,
+    Kind.RECEIVER: _receiver,
+    Kind.SHARED_MEMORY: region_from_fds,
+}
+"""How to make a handle of each kind that a message carries. A receiver has this table, since
+messages arrive there, and hands it to the receivers it makes."""

@@ -1,4 +1,4 @@
-"""The limits of this machine that a program can run into."""
+"""The limits of this machine, for `ipc-core doctor`."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def _open_files() -> Finding:
 
 
 def _in_flight() -> Finding:
-    """unix(7): what unread messages hold counts against RLIMIT_NOFILE, over all processes."""
+    """Descriptors in unread messages count against RLIMIT_NOFILE, over all processes (unix(7))."""
     if os.geteuid() == 0:
         return "descriptors in unread messages", "no limit for root", None
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -92,7 +92,7 @@ def _temporary_folder() -> Finding:
 
 
 def _control_group() -> Finding:
-    """Version 2 groups; the smallest limit on the way up counts."""
+    """Look at version 2 groups. The smallest limit on the way up counts."""
     path = next(
         (line[3:] for line in _read("/proc/self/cgroup").splitlines() if line[:3] == "0::"), "/"
     )

@@ -1,8 +1,8 @@
 """Any number of descriptors, kept by the kernel in a chain of private socket pairs.
 
 A packet holds 253 descriptors and a socket a few hundred packets. When a socket is full, a new
-pair continues it, and its reading end is the last packet of the old one. Packets carry a token,
-so that descriptors of a message that was never announced are recognised and dropped.
+pair continues it, whose reading end travels in the last packet of the old one. Packets carry a
+token, so that descriptors of a message that was never announced are recognised and dropped.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from ipc_backend_unix.descriptors import (
     send_packet,
     unsent,
 )
-from ipc_backend_unix.frame import SIZE
+from ipc_backend_unix.wire import SIZE
 from ipc_core.spi import DecodeError
 
 TYPE_CHECKING = False
@@ -32,16 +32,20 @@ if TYPE_CHECKING:
 
 
 _CONTINUED = SIZE.pack(2**64 - 1)
+"""The token of a packet that carries the socket in which the queue goes on."""
 
 
 class QueueWriter:
-    """Puts descriptors in. `reader` is the socket to give to whoever takes them out."""
+    """The end at which descriptors go in. `reader` is the socket for the QueueReader."""
 
     def __init__(self) -> None:
         self._sock, self.reader = pair()
 
     def put(self, token: int, fds: Sequence[int]) -> None:
-        """Raises BrokenPipeError or ConnectionResetError when the reader is gone."""
+        """Add the descriptors of one message.
+
+        Raises BrokenPipeError or ConnectionResetError when the reader is gone.
+        """
         head = SIZE.pack(token)
         for start in range(0, len(fds), MAX_PER_PACKET):
             part = fds[start : start + MAX_PER_PACKET]
@@ -53,7 +57,8 @@ class QueueWriter:
 
     def _continue(self) -> None:
         sock, reader = pair()
-        # The kernel admits a packet while less than SO_SNDBUF is taken; it doubles what it is told.
+        # The kernel admits a packet while less than SO_SNDBUF is taken. It doubles the size that
+        # it is given.
         room = (unsent(self._sock) + 4096) // 2
         self._sock.setsockopt(_socket.SOL_SOCKET, _socket.SO_SNDBUF, room)
         send_packet(self._sock, [_CONTINUED], [reader.fileno()])
@@ -62,15 +67,16 @@ class QueueWriter:
         self._sock = sock
 
     def close(self) -> None:
+        """Close both ends held here; a reader that was sent keeps the descriptors."""
         self._sock.close()
         self.reader.close()
 
 
 class QueueReader:
-    """Takes descriptors out, in the order in which they were put in.
+    """The end at which descriptors come out, in the order in which they went in.
 
-    An honest writer puts in a packet, and perhaps one that continues the queue, for at least one
-    descriptor. Nobody makes us read more than that, so a queue that is endless is found out.
+    An honest writer puts at least one descriptor in each packet, and at most one packet between
+    two that continues the queue. No more are read, so an endless queue is detected.
     """
 
     def __init__(self, sock: Socket) -> None:
@@ -78,7 +84,8 @@ class QueueReader:
         self._packets_left = 0
 
     def take(self, token: int, count: int) -> list[int]:
-        """The `count` descriptors put in under `token`. Never waits: they went in first.
+        """Return the `count` descriptors put in under `token`. Never waits: they went in before the
+        message that announces them.
 
         Raises DecodeError when they are not there.
         """
@@ -124,6 +131,7 @@ class QueueReader:
         return head, fds
 
     def close(self) -> None:
+        """Drop the descriptors that were not taken out."""
         self.sock.close()
 
 

@@ -1,7 +1,7 @@
 """Sockets, memfds, and descriptors on their way through a socket.
 
-Everything here is close-on-exec from birth and closes itself without a warning: the endpoint
-above it is what a program may leak.
+Everything here is close-on-exec from birth and closes itself without a warning: a program leaks
+the endpoint above it, which warns.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from collections.abc import Callable, Sequence
 
 from ipc_core.spi import Buffer, DecodeError
 
-# The kernel refuses more with EINVAL (SCM_MAX_FD).
 MAX_PER_PACKET = 253
+"""The kernel refuses more descriptors with EINVAL (SCM_MAX_FD)."""
 ANCILLARY_SPACE = _socket.CMSG_SPACE(MAX_PER_PACKET * 4)
 
 _F_ADD_SEALS = 1033
@@ -34,8 +34,8 @@ _DONTWAIT = _socket.MSG_DONTWAIT
 class Socket(_socket.socket):
     """A unix SOCK_SEQPACKET socket: a new one, or the owner of a descriptor.
 
-    Of the class in C, here and in other modules: what `socket` adds to it is not used here, and
-    takes a tenth of the time in which a child starts.
+    Derived from the class in C, as in other modules: importing `socket`, whose additions are not
+    used here, takes a tenth of the time in which a child starts.
     """
 
     def __init__(self, fd: int | None = None) -> None:
@@ -44,7 +44,7 @@ class Socket(_socket.socket):
             self.settimeout(None)
 
     def accept(self) -> Socket:
-        """The other end of the connection of a client that waits, see accept(2)."""
+        """Return the connection to a client, see accept(2)."""
         fd, _ = self._accept()  # type: ignore[attr-defined]  # not in typeshed
         return Socket(fd)
 
@@ -68,12 +68,14 @@ class Descriptor:
 
 
 def pair() -> tuple[Socket, Socket]:
+    """Make two connected sockets."""
     one, other = _socket.socketpair(_socket.AF_UNIX, _socket.SOCK_SEQPACKET)
     return Socket(one.detach()), Socket(other.detach())
 
 
 def adopt_socket(fd: int) -> Socket:
-    """Own a received descriptor. Raises DecodeError if it is not a socket of our kind."""
+    """Take over a received descriptor. Raises DecodeError, with it closed, for one that is not a
+    connected unix SOCK_SEQPACKET socket."""
     try:
         found = Socket(fd)
     except OSError as error:
@@ -92,11 +94,12 @@ def adopt_socket(fd: int) -> Socket:
 
 
 def new_memory() -> Descriptor:
+    """Make an empty memfd that can be sealed."""
     return Descriptor(os.memfd_create("ipc", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING))
 
 
 def freeze_size(fd: int) -> int:
-    """Make sure that nobody changes the size of a memfd any more; return the size.
+    """Seal the size of a memfd, so that nobody changes it any more; return it.
 
     Raises DecodeError for anything but a memfd: this also keeps out files whose reads block.
     """
@@ -110,23 +113,29 @@ def freeze_size(fd: int) -> int:
 
 
 def is_kept_from_shrinking(fd: int) -> bool:
-    """Raises OSError for what is not memory."""
+    """Return whether the seal against shrinking is set. Raises OSError if it is no memfd."""
     return bool(fcntl.fcntl(fd, _F_GET_SEALS) & _F_SEAL_SHRINK)
 
 
 def keep_from_shrinking(fd: int) -> None:
-    """Make sure that the pages a memfd has now can be mapped. Raises OSError if it is no memfd."""
+    """Seal a memfd against shrinking, so that the pages it has now can be mapped safely.
+
+    Raises OSError if it is no memfd.
+    """
     fcntl.fcntl(fd, _F_ADD_SEALS, _F_SEAL_SHRINK)
 
 
 def filled(fd: int) -> int:
-    """How many bytes a memfd has, at most as many as take up memory."""
+    """Return the bytes that a memfd has, at most as many as take up memory: holes do not count."""
     status = os.fstat(fd)
     return min(status.st_size, status.st_blocks * 512)
 
 
 def read_at(fd: int, offset: int, least: int, most: int = 0) -> bytes:
-    """Read at least so many bytes of a peer's memfd. Raises DecodeError if it does not let us."""
+    """Read at least `least` bytes of a peer's memfd, up to `most` in the first system call.
+
+    Raises DecodeError if it holds fewer or cannot be read.
+    """
     try:
         data = os.pread(fd, max(least, most), offset)
         while len(data) < least:
@@ -153,7 +162,7 @@ def read_into(fd: int, into: bytearray, offset: int) -> None:
 
 
 def write_all(fd: int, buffers: Sequence[Buffer], offset: int) -> None:
-    """Write buffers at an offset, also where the kernel takes a part at a time (2 GiB)."""
+    """Write all buffers at an offset; the kernel takes at most 2 GiB at a time."""
     missing = sum(map(len, buffers))
     while True:
         written = os.pwritev(fd, buffers, offset)
@@ -165,7 +174,7 @@ def write_all(fd: int, buffers: Sequence[Buffer], offset: int) -> None:
 
 
 def after(buffers: Sequence[Buffer], written: int) -> list[Buffer]:
-    """What is left of buffers of which the kernel took a part."""
+    """Return the unwritten rest of `buffers` after a partial write."""
     rest = [memoryview(buffer) for buffer in buffers]
     while written >= len(rest[0]):
         written -= len(rest.pop(0))
@@ -179,21 +188,23 @@ def send_packet(sock: Socket, buffers: Sequence[Buffer], fds: Sequence[int] = ()
 
 
 def received_fds(ancillary: Sequence[tuple[int, int, bytes]]) -> list[int]:
-    """The descriptors that came with a packet; each belongs to the caller.
+    """Return the descriptors that came with a packet; each belongs to the caller.
 
-    Who gave us a socket may have made it deliver a process descriptor with each packet as well.
+    A peer that gives us a socket may have made it deliver a process descriptor with each packet
+    (SO_PASSPIDFD). Those are closed here.
     """
     fds, others = array.array("i"), array.array("i")
     for level, kind, data in ancillary:
         if level == _socket.SOL_SOCKET and kind in (_socket.SCM_RIGHTS, _SCM_PIDFD):
             into = fds if kind == _socket.SCM_RIGHTS else others
             into.frombytes(data[: len(data) - len(data) % fds.itemsize])
-    close_fds([fd for fd in others if fd >= 0])
+    if others:
+        close_fds([fd for fd in others if fd >= 0])
     return fds.tolist()
 
 
 def close_fds(fds: Sequence[int]) -> None:
-    """Close what was received and is not wanted, whatever it is, without waiting for it."""
+    """Close received descriptors that are not wanted, of any type, without waiting."""
     for fd in fds:
         if stat.S_ISSOCK(os.fstat(fd).st_mode):
             _do_not_linger(fd)
@@ -201,11 +212,11 @@ def close_fds(fds: Sequence[int]) -> None:
 
 
 def _do_not_linger(fd: int) -> None:
-    """A peer may have told a network socket to wait for its own reader when it is closed."""
+    """Take the wait out of closing a socket: a peer may have set it on a network socket."""
     try:
         sock = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM, 0, fd)
     except OSError:
-        return  # no more than the path of one (O_PATH)
+        return  # opened as a path only (O_PATH)
     try:
         sock.setsockopt(_socket.SOL_SOCKET, _socket.SO_LINGER, bytes(8))
     finally:
@@ -213,31 +224,34 @@ def _do_not_linger(fd: int) -> None:
 
 
 def unsent(sock: Socket) -> int:
-    """Bytes of kernel memory that packets sent here and not yet read occupy (SIOCOUTQ)."""
+    """Return the bytes of kernel memory that unread packets sent from here occupy (SIOCOUTQ)."""
     answer = fcntl.ioctl(sock.fileno(), termios.TIOCOUTQ, b"\0\0\0\0")
     return int.from_bytes(answer, "little")
 
 
 def unread(sock: Socket) -> int:
-    """Bytes that can be read here, over all packets (SIOCINQ)."""
+    """Return the bytes that can be read here, over all packets (SIOCINQ)."""
     answer = fcntl.ioctl(sock.fileno(), termios.FIONREAD, b"\0\0\0\0")
     return int.from_bytes(answer, "little")
 
 
 def hangup_poll(sock: Socket) -> select.poll:
-    """A poll object that reports only that nobody holds the other end any more."""
+    """Make a poll object that reports only that nobody holds the other end any more."""
     poll = select.poll()
     poll.register(sock.fileno(), 0)
     return poll
 
 
 def acquire(lock: threading.RLock, timeout: float | None) -> bool:
-    """Take a lock within `timeout` seconds; None waits, and any number will do."""
+    """Take a lock within `timeout` seconds, any number; None waits. Return whether it was taken."""
     return lock.acquire(timeout=-1 if timeout is None else min(timeout, threading.TIMEOUT_MAX))
 
 
 def wait(events: dict[int, int], timeout: float | None) -> list[tuple[int, int]]:
-    """poll(2) for at least `timeout` seconds, rounded up to milliseconds."""
+    """Wait by poll(2) for at least `timeout` seconds, rounded up to milliseconds; None for ever.
+
+    `events` are the masks by descriptor. Returns the ready descriptors with their events.
+    """
     poll = select.poll()
     for fd, mask in events.items():
         poll.register(fd, mask)

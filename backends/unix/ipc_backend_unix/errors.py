@@ -15,7 +15,7 @@ _HINTS = {
 
 
 def translated(error: OSError) -> IpcError:
-    """What to raise instead of an error of a socket or memfd call."""
+    """Return the error to raise instead of that of a socket or memfd call."""
     code = error.errno or 0
     if code in (errno.EPIPE, errno.ECONNRESET, errno.ENOTCONN):
         return broken(code)
@@ -25,8 +25,10 @@ def translated(error: OSError) -> IpcError:
 
 
 def broken(code: int = errno.EPIPE) -> BrokenChannelError:
+    """Return the error of a send that finds no receiver."""
     return BrokenChannelError(code, "no receiver is left")
 
 
 def io_error(code: int, text: str | None = None) -> IpcIOError:
+    """Return the error for an errno, with a hint or the system's text if there is no `text`."""
     return IpcIOError(code, text or _HINTS.get(code) or os.strerror(code))

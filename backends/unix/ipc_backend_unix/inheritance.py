@@ -5,8 +5,7 @@ from __future__ import annotations
 import os
 from weakref import WeakKeyDictionary
 
-from ipc_backend_unix.attachments import unpack
-from ipc_backend_unix.frame import Frame
+from ipc_backend_unix.attachments import Makers
 from ipc_core.spi import Attachment
 
 TYPE_CHECKING = False
@@ -15,10 +14,10 @@ if TYPE_CHECKING:
 
 
 _passed: WeakKeyDictionary[Any, dict[int, Any]] = WeakKeyDictionary()
-"""What each starting process was given for each descriptor: it is to get none twice."""
+"""The duplicates given to each starting process, by descriptor: it is to get none twice."""
 
-_taken: set[int] = set()
-"""The descriptors that this process was started with and handles own."""
+_owned: set[int] = set()
+"""The descriptors that this process was started with and that handles own."""
 
 
 def hand_over(handle: Any) -> object:
@@ -26,26 +25,26 @@ def hand_over(handle: Any) -> object:
     from multiprocessing import context, reduction
 
     passed = _passed.setdefault(context.get_spawning_popen(), {})
-    number, fds, give_back = handle._lend()
+    number, fds, end_loan = handle.lend()
     try:
         for fd in fds:
             if fd not in passed:
                 passed[fd] = reduction.DupFd(fd)
         return handle.kind, number, [passed[fd] for fd in fds]
     finally:
-        give_back(False)
+        end_loan(False)
 
 
-def take_over(parcel: Any) -> Attachment:
+def take_over(inheritable: Any, makers: Makers) -> Attachment:
     """See Backend.from_parent."""
-    kind, number, passed = parcel
-    fds = [_own(fd.detach()) for fd in passed]
-    return unpack(Frame(0, [(kind, len(fds), number)], memoryview(b"")), fds)[0]
+    kind, number, passed = inheritable
+    return makers[kind]([_own(fd.detach()) for fd in passed], number)
 
 
 def _own(fd: int) -> int:
-    if fd in _taken:
+    """Return a descriptor that no other handle owns, closed when this process executes another."""
+    if fd in _owned:
         return os.dup(fd)
-    _taken.add(fd)
+    _owned.add(fd)
     os.set_inheritable(fd, False)
     return fd

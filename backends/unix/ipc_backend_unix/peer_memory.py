@@ -1,7 +1,8 @@
-"""Payloads in the memory of a sender, at the receiver: copied or mapped where they lie.
+"""Large payloads at the receiver: in memory of their sender, copied or mapped where they lie.
 
-The first byte of the memory says what it is used for. It lies in the memory itself, so that a
-receiver that was moved to another process can change it too. Who lies there hurts only itself.
+The first byte of the memory is its state. It lies in the memory itself, so that a receiver that was
+moved to another process can change it too. A peer that writes a false state byte corrupts only its
+own payloads.
 """
 
 from __future__ import annotations
@@ -22,19 +23,21 @@ from ipc_backend_unix.descriptors import (
 from ipc_core.spi import DecodeError
 
 FREE = b"\0"
+"""The receiver has finished with the payload."""
 SENT = b"\1"
+"""The payload is unread, or being copied."""
 HELD = b"\2"
-"""Somebody reads it where it lies, perhaps for long."""
+"""A receiver has mapped the payload, perhaps for long."""
 
 HEAD_SIZE = 64
-"""Where the payload begins: what is aligned in the payload is so in memory too."""
+"""Bytes before the payload, so that its parts are aligned in memory as in the payload."""
 
 SMALLEST_MAPPED = 512 << 10
 """Below this a copy costs less than a mapping and its page faults."""
 
 MOST_HELD = 64
-"""How many pieces of senders' memory this process has, unread or mapped: each costs a descriptor,
-or two before Python 3.13. More are copied."""
+"""The number of pieces of senders' memory that this process has, unread or mapped, before more are
+copied: each costs a descriptor, or two before Python 3.13."""
 
 
 class _Epoch:
@@ -42,19 +45,21 @@ class _Epoch:
 
 
 _epoch: _Epoch | None = _Epoch()
-"""None during a fork. After it two processes have what was unread or mapped before, and neither
-knows when the other is done with it: its sender is not to use it again."""
+"""None during a fork. After a fork two processes have the memory that was unread or mapped before,
+and neither knows when the other is done with it. So neither marks it as free, and its sender does
+not use it again."""
 
 _held: set[int] = set()
+"""The descriptors of all MemoryPayloads."""
 
 
 class MemoryPayload(Descriptor):
-    """See PeerMemory. Closing it, or dropping it or what `map` returned, says that it is free."""
+    """See PeerMemory. Closing or dropping it, or the last view of its `map`, frees the memory."""
 
     __slots__ = ("_sealed", "_since", "_size")
 
     def __init__(self, fd: int, size: int) -> None:
-        """Takes over the descriptor. Raises DecodeError for memory that is too small or sparse.
+        """Take over the descriptor. Raises DecodeError for memory that is too small or sparse.
 
         Only pages that the peer has filled are used, so a sparse file of any nominal size costs
         nothing here.
@@ -86,7 +91,7 @@ class MemoryPayload(Descriptor):
             self.close()
 
     def map(self) -> memoryview:
-        """See PeerMemory.map. What is mapped cannot shrink any more, and had its pages."""
+        """See PeerMemory.map. Mapped memory cannot shrink any more, and had all its pages."""
         if self._size >= SMALLEST_MAPPED:
             try:
                 return self._mapped()
@@ -129,7 +134,7 @@ class MemoryPayload(Descriptor):
 
 
 class _Mapping(mmap.mmap):
-    """Keeps what it maps, so that dropping the last view says that it is free."""
+    """A mapping that keeps the payload, so that dropping the last view marks the memory as free."""
 
     memory: MemoryPayload
 
@@ -140,10 +145,11 @@ def _private_mapping(fd: int, size: int) -> _Mapping:
     return _Mapping(fd, size, access=mmap.ACCESS_COPY)
 
 
-def take(fd: int, size: int) -> MemoryPayload | bytes:
-    """The payload in a peer's memory. Takes over the descriptor, also on errors.
+def open_payload(fd: int, size: int) -> MemoryPayload | bytes:
+    """Return the payload in a peer's memory, copied if this process has many already.
 
-    Raises DecodeError if the memory does not hold the payload.
+    Takes over the descriptor, also on errors. Raises DecodeError if the memory does not hold the
+    payload.
     """
     memory = MemoryPayload(fd, size)
     return memory if len(_held) <= MOST_HELD else memory.read()

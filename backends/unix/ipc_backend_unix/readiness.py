@@ -1,4 +1,4 @@
-"""One descriptor that says whether a receiver has something, in its socket or in its log."""
+"""One descriptor that polls readable while a receiver has messages, in its socket or its log."""
 
 from __future__ import annotations
 
@@ -26,8 +26,9 @@ class Flag:
         return self._event.fd
 
     def set(self, raised: bool) -> None:
+        """Raise or lower the flag. Does nothing after `close`, and in another process."""
         if self._event.fd < 0 or self._pid != os.getpid():
-            return  # whoever waited for it has gone, or is another process
+            return
         if raised:
             os.eventfd_write(self._event.fd, 1)
             return
@@ -53,7 +54,7 @@ class Readiness:
         self._epoll.register(self.in_log.fileno(), select.EPOLLIN)
 
     def renew(self, socket_fd: int) -> None:
-        """Stop to share the flag and the epoll with the parent of this forked child."""
+        """In a forked child, replace the flag and epoll still shared with the parent."""
         self.in_log.close()
         renew_epoll(self._epoll)
         self._watch(socket_fd)
@@ -67,7 +68,7 @@ class Readiness:
 
 
 def new_epoll() -> select.epoll:
-    """A close-on-exec epoll."""
+    """Make a close-on-exec epoll. Raises IpcIOError when the system refuses."""
     try:
         return select.epoll(flags=select.EPOLL_CLOEXEC)
     except OSError as error:
@@ -75,7 +76,7 @@ def new_epoll() -> select.epoll:
 
 
 def renew_epoll(epoll: select.epoll) -> None:
-    """Put an epoll of this process, with nothing in it, under the same descriptor."""
+    """Put a new, empty epoll under the same descriptor."""
     fresh = new_epoll()
     os.dup2(fresh.fileno(), epoll.fileno(), inheritable=False)
     fresh.close()

@@ -6,9 +6,9 @@ import itertools
 import select
 from collections.abc import Sequence
 
+from ipc_backend_unix.closing import Closing
 from ipc_backend_unix.descriptors import acquire
 from ipc_backend_unix.errors import translated
-from ipc_backend_unix.exclusive import Exclusive
 from ipc_backend_unix.readiness import Flag, new_epoll, renew_epoll
 from ipc_backend_unix.receiver import UnixReceiver
 from ipc_core.spi import (
@@ -31,11 +31,18 @@ Result = tuple[int, Payload | SerDeError | IpcIOError | None, Sequence[Attachmen
 _LONGEST_WAIT = 2**31 // 1000
 
 
-class UnixReceiverSet(Exclusive):
+class UnixReceiverSet(Closing):
     """See OsIpcReceiverSet.
 
-    A receiver that reads from an overflow log may have messages that its socket does not show;
-    while there is one, the flag is up and `select` looks into it as well.
+    One epoll holds the sockets of all members and the flag. A member that reads from an overflow
+    log may have messages that its socket does not show: such members are in `_in_log`, and while
+    there is one the flag is up, so that `select` returns at once and looks into it as well.
+
+    A member's turn is a number that grows whenever it is served. Those with the lowest number are
+    served first, so a busy channel does not starve the others.
+
+    `_lock` is held by the thread that selects, also while it waits; `_changing` for the few steps
+    in which any thread adds, removes or looks up members.
     """
 
     def __init__(self) -> None:
@@ -51,7 +58,7 @@ class UnixReceiverSet(Exclusive):
         super().__init__()
 
     def add(self, receiver: OsIpcReceiver, id: int) -> None:
-        """See OsIpcReceiverSet.add; the receiver's object stays the same."""
+        """See OsIpcReceiverSet.add. The set keeps the handle itself."""
         if not isinstance(receiver, UnixReceiver):
             raise ForeignHandleError(f"the unix backend cannot select a {type(receiver).__name__}")
         with self._changing:
@@ -73,6 +80,7 @@ class UnixReceiverSet(Exclusive):
                 self._flag.set(True)
 
     def remove(self, id: int) -> UnixReceiver:
+        """See OsIpcReceiverSet.remove."""
         with self._changing:
             self._check_open()
             receiver = self._members.pop(id)
@@ -84,6 +92,7 @@ class UnixReceiverSet(Exclusive):
             return receiver
 
     def select(self, timeout: float | None, limit: int = 64) -> list[Result]:
+        """See OsIpcReceiverSet.select."""
         if not acquire(self._lock, timeout):
             return []
         try:
@@ -101,7 +110,7 @@ class UnixReceiverSet(Exclusive):
             self._leave()
 
     def _ready(self, events: list[tuple[int, int]]) -> list[int]:
-        """Ids of the receivers to look into, each once."""
+        """Return the ids of the receivers to look into, each once."""
         with self._changing:
             flagged = self._flag.fileno()
             ready = {self._ids[fd] for fd, _ in events if fd in self._ids}
@@ -111,7 +120,7 @@ class UnixReceiverSet(Exclusive):
             return list(ready)
 
     def _serve(self, ready: list[int], limit: int) -> list[Result]:
-        """Take a message from each, those first that have waited longest for their turn."""
+        """Take one message from each, in the order of their turns."""
         results: list[Result] = []
         for id in sorted(ready, key=lambda id: self._turns.get(id, 0)):
             if len(results) == limit:
@@ -126,6 +135,7 @@ class UnixReceiverSet(Exclusive):
         return results
 
     def _receive(self, id: int) -> Result | None:
+        """Return the result of one member; None if it has no message, or has just been removed."""
         receiver = self._members.get(id)
         if receiver is None:
             return None
@@ -147,6 +157,7 @@ class UnixReceiverSet(Exclusive):
         return id, data, attachments
 
     def _note_log(self, id: int, receiver: UnixReceiver) -> None:
+        """Keep `_in_log` up to date for a member that may have entered or left a log."""
         if receiver.has_log:
             with self._changing:
                 if id in self._members:
@@ -155,15 +166,17 @@ class UnixReceiverSet(Exclusive):
             self._in_log.discard(id)
 
     def wake(self) -> None:
+        """See OsIpcReceiverSet.wake."""
         with self._changing:
             if not self._closed:
                 self._flag.set(True)
 
     def fileno(self) -> int:
+        """See OsIpcReceiverSet.fileno."""
         return self._epoll.fileno()
 
     def after_fork(self) -> None:
-        """The kernel's epoll and flag are the parent's: the child's would change them."""
+        """In a forked child, replace the epoll and flag still shared with the parent."""
         super().after_fork()
         if self._closed:
             return

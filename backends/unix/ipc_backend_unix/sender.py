@@ -1,4 +1,4 @@
-"""The sending end: the fast path for small messages, and what a sender and its clones share."""
+"""The sending end of a channel, with the fast path for small messages."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ import _socket
 import select
 from collections.abc import Callable, Sequence
 
-from ipc_backend_unix.attachments import makes
+from ipc_backend_unix.attachments import Lendable, Loan
 from ipc_backend_unix.descriptors import adopt_socket, close_fds, wait
 from ipc_backend_unix.errors import translated
-from ipc_backend_unix.frame import PLAIN
 from ipc_backend_unix.readiness import Flag
-from ipc_backend_unix.send_line import SMALL, SendLine
+from ipc_backend_unix.wire import PLAIN, SMALL
+from ipc_backend_unix.writer import ChannelWriter
 from ipc_core.spi import Attachment, Buffer, ClosedError, DecodeError, IpcError, Kind
 
 TYPE_CHECKING = False
@@ -22,13 +22,14 @@ if TYPE_CHECKING:
 _DONTWAIT = _socket.MSG_DONTWAIT
 
 
-class UnixSender:
+class UnixSender(Lendable):
     """See OsIpcSender."""
 
     kind: ClassVar[Kind] = Kind.SENDER
 
-    def __init__(self, line: SendLine) -> None:
-        self._line: SendLine | None = line
+    def __init__(self, writer: ChannelWriter) -> None:
+        """Take over one use of the writer."""
+        self._writer: ChannelWriter | None = writer
         self._waiting: set[Flag] = set()
 
     def send(
@@ -37,17 +38,17 @@ class UnixSender:
         attachments: Sequence[Attachment] = (),
         timeout: float | None = None,
     ) -> None:
-        """See OsIpcSender.send; what was accepted is in the kernel and survives this process."""
-        line = self._line
-        if line is None:
+        """See OsIpcSender.send. An accepted message is in the kernel and survives this process."""
+        writer = self._writer
+        if writer is None:
             raise ClosedError("this sender is closed")
         if type(data) is bytes and not attachments and len(data) <= SMALL:
-            line.lock.acquire()
+            writer.lock.acquire()
             try:
-                if line.log is None:
-                    line.sock.send(PLAIN + data, _DONTWAIT)
+                if writer.log is None:
+                    writer.sock.send(PLAIN + data, _DONTWAIT)
                     return
-                if line.log.append_frame(PLAIN + data):
+                if writer.log.append_frame(PLAIN + data):
                     return
             except BlockingIOError:
                 pass
@@ -56,55 +57,64 @@ class UnixSender:
             except OSError as error:
                 raise translated(error) from error
             finally:
-                line.lock.release()
-        line.send(data, attachments)
+                writer.lock.release()
+        if not attachments:
+            writer.send(data)
+            return
+        with Loan(attachments) as loan:
+            writer.send(data, loan.entries, loan.fds)
 
     def clone(self) -> UnixSender:
-        """See OsIpcSender.clone; clones share one descriptor."""
-        line = self._open_line()
-        line.retain()
-        return UnixSender(line)
+        """See OsIpcSender.clone. Clones share one descriptor."""
+        writer = self._open_writer()
+        writer.retain()
+        return UnixSender(writer)
 
     def wait_closed(self, timeout: float | None) -> bool:
-        line = self._open_line()
+        """See OsIpcSender.wait_closed."""
+        writer = self._open_writer()
         closed_here = Flag()
         self._waiting.add(closed_here)
-        line.retain()
+        writer.retain()
         try:
-            fd = line.sock.fileno()
-            self._open_line()  # closed before it could tell this wait?
+            fd = writer.sock.fileno()
+            self._open_writer()  # again: closed before the flag was among those that `close` sets?
             events = wait({fd: 0, closed_here.fileno(): select.POLLIN}, timeout)
-            if self._line is None:
+            if self._writer is None:
                 raise ClosedError("this sender was closed")
             return any(ready == fd for ready, _ in events)
         finally:
-            line.release()
+            writer.release()
             self._waiting.discard(closed_here)
             closed_here.close()
 
     def close(self) -> None:
-        line, self._line = self._line, None
-        if line is not None:
+        """See OsIpcSender.close."""
+        writer, self._writer = self._writer, None
+        if writer is not None:
             for flag in tuple(self._waiting):
                 flag.set(True)
-            line.release()
+            writer.release()
 
     __del__ = close
 
-    def _open_line(self) -> SendLine:
-        if self._line is None:
+    def lend(self) -> tuple[int, list[int], Callable[[bool], object]]:
+        """See Lendable.lend. A sender stays usable: the loan is one more use of the writer."""
+        writer = self._writer
+        if writer is None:
             raise ClosedError("this sender is closed")
-        return self._line
+        writer.retain()
+        return 0, [writer.sock.fileno()], writer.release
 
-    def _lend(self) -> tuple[int, list[int], Callable[[bool], None]]:
-        line = self._open_line()
-        line.retain()
-        return 0, [line.sock.fileno()], lambda sent: line.release()
+    def _open_writer(self) -> ChannelWriter:
+        if self._writer is None:
+            raise ClosedError("this sender is closed")
+        return self._writer
 
 
-@makes(Kind.SENDER)
-def _make_sender(fds: list[int], number: int) -> UnixSender:
+def sender_from_fds(fds: list[int], number: int) -> UnixSender:
+    """Make a received sender. See Makers."""
     if len(fds) != 1:
         close_fds(fds)
         raise DecodeError(f"a sender cannot have {len(fds)} descriptors")
-    return UnixSender(SendLine(adopt_socket(fds[0])))
+    return UnixSender(ChannelWriter(adopt_socket(fds[0])))

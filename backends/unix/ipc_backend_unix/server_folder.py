@@ -1,4 +1,4 @@
-"""The private folders in which servers wait, and those that killed servers left."""
+"""The private folders in which servers wait, and the removal of those that killed servers left."""
 
 from __future__ import annotations
 
@@ -16,13 +16,15 @@ from ipc_backend_unix.errors import io_error
 from ipc_core.spi import BriefLock
 
 WAITING = "waiting"
+"""The name of a server's socket in its folder, before a client claims it."""
 TAKEN = "taken"
+"""The name to which the first client renames the socket."""
 LONGEST_FOLDER = 60
-"""An address is at most 107 bytes long (unix(7)); a long TMPDIR is passed over."""
+"""Bytes. An address is at most 107 bytes long (unix(7)); a long TMPDIR is passed over."""
 
 _NEW = "new-"
 _NEW_SECONDS = 60
-"""A folder that is still new after so long was left."""
+"""The age after which a folder that is still new counts as left behind."""
 
 _BOOT_ID = "/proc/sys/kernel/random/boot_id"
 
@@ -46,11 +48,11 @@ class Folder:
             os.mkdir(fresh, 0o700)
             listener.bind(f"{fresh}/{WAITING}")
             listener.listen(0)
-            # A folder of this name without a living socket is one that was left.
+            # Only now: a folder of this name without a living socket counts as left behind.
             os.rename(fresh, self.path)
 
     def remove(self) -> None:
-        """Removing twice does nothing."""
+        """Remove the folder. Removing twice does nothing."""
         with _changing:
             if self._entry in _entries:
                 _remove_entry(self._entry)
@@ -63,7 +65,7 @@ class Folder:
 _Entry = tuple[int, str, str]
 
 _entries: set[_Entry] = set()
-"""The process that made a folder, and the names that the folder may have."""
+"""The folders to remove: the process that made each, and the names that it may have."""
 
 _changing = BriefLock()
 _exiting = False
@@ -71,7 +73,7 @@ _exiting = False
 
 @atexit.register
 def _remove_all() -> None:
-    """Daemon threads go on for a while after this; they can make no more folders."""
+    """Remove every folder at exit. Daemon threads go on for a while; they can make no more."""
     global _exiting
     with _changing:
         _exiting = True
@@ -87,7 +89,7 @@ def _remove_entry(entry: _Entry) -> None:
 
 
 def occupy() -> tuple[Folder, Socket]:
-    """Have a socket listen in a fresh folder; return both.
+    """Make a socket that listens in a fresh folder; return both.
 
     Raises IpcIOError when the system refuses in every temporary folder.
     """
@@ -111,7 +113,7 @@ def _remove(*folders: str) -> None:
             try:
                 os.unlink(f"{folder}/{name}")
             except OSError:
-                pass  # the other name is the one
+                pass  # it has the other name
         try:
             os.rmdir(folder)
         except OSError:
@@ -119,7 +121,7 @@ def _remove(*folders: str) -> None:
 
 
 def _bases() -> Iterator[str]:
-    import tempfile  # slow to import, and a child that connects does without
+    import tempfile  # slow to import, and not needed by a child that connects
 
     try:
         chosen = os.path.abspath(tempfile.gettempdir())
@@ -138,7 +140,7 @@ def _random() -> str:
 
 @functools.cache
 def _prefix() -> str:
-    """How the folders of this kernel begin. Over a network others may see the same folder."""
+    """Return the prefix of this kernel's folders: over a network others may see the same place."""
     try:
         with open(_BOOT_ID, encoding="ascii") as boot_id:
             return f"ipc-{boot_id.read(8)}-"
@@ -148,7 +150,7 @@ def _prefix() -> str:
 
 @functools.cache  # once in a process: the folder may be long
 def _remove_leftovers(base: str) -> None:
-    """Remove what killed servers of this user left in a temporary folder."""
+    """Remove the folders that killed servers of this user left in a temporary folder."""
     if _prefix() == "ipc-":
         return
     try:
@@ -173,14 +175,14 @@ def _is_left(folder: os.DirEntry[str]) -> bool:
 
 
 def _is_bound(path: str) -> bool:
-    """Whether a socket lives at a path. One of another type finds out without connecting."""
+    """Return whether a socket lives at a path. A probe of another type does not connect."""
     probe = _socket.socket(_socket.AF_UNIX, _socket.SOCK_DGRAM)
     try:
         probe.connect(path)
     except (FileNotFoundError, ConnectionRefusedError):
         return False
     except OSError:
-        pass  # EPROTOTYPE
+        pass  # EPROTOTYPE: a living socket of the other type
     finally:
         probe.close()
     return True

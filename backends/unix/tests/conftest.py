@@ -1,4 +1,4 @@
-"""What tests of hostile peers start from."""
+"""Fixtures for the tests of hostile peers."""
 
 from __future__ import annotations
 

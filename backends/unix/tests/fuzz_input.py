@@ -1,4 +1,4 @@
-"""Any bytes become an attack: each byte is one choice of what a hostile peer sends."""
+"""Attacks made of any bytes: each byte is one choice of a hostile peer."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from hostile_peer import (
     record,
     token,
 )
-from ipc_backend_unix import frame
+from ipc_backend_unix import wire
 
 LARGE = (0, 1, 2, 7, 8, 9, 255, 4096, 2**16, 2**31, 2**32 - 1, 2**40, 2**62, 2**63, 2**64 - 1)
 
@@ -28,7 +28,7 @@ _CLASSES = [
     for name in (b"IpcSender", b"IpcReceiver", b"IpcBytesSender", b"IpcBytesReceiver")
 ] + [b"cipc_core.shared_memory\nIpcSharedMemory\n"]
 
-# Nothing here calls what it names, so no pickle made of these runs strange code.
+# The globals named here are never called, so no pickle made of these runs strange code.
 _PICKLE_PARTS = [
     *(b"]", b")", b"(", b"a", b"e", b"t", b"\x85", b"\x86", b"\x87", b"N", b"2", b"0", b"1", b"}"),
     *(b"s", b"u", b"\x94", b"b", b"h\x00", b"h\x01", b"q\x00", b"q\x01", b"."),
@@ -77,7 +77,7 @@ class Arsenal(ExitStack):
 
 
 class Attack:
-    """Sends what an input says. Only the attacker's errors end it early."""
+    """The attack that an input describes. Only the attacker's errors end it early."""
 
     def __init__(self, peer: Peer, arsenal: Arsenal, choices: Choices) -> None:
         self._peer = peer
@@ -86,7 +86,7 @@ class Attack:
         self._packets: Sequence[Callable[[], None]] = (
             self._mutated_frame,
             self._honest_frame,
-            self._hop,
+            self._switch,
             self._receiver,
             self._queued,
             self._in_memory,
@@ -120,7 +120,7 @@ class Attack:
     def _mutated_frame(self) -> None:
         entries, fds = self._entries()
         flags = self._choices.byte() & (15 if self._choices.byte() < 200 else 255)
-        data = bytearray(frame.pack(flags, entries) + self._choices.bytes())
+        data = bytearray(wire.pack(flags, entries) + self._choices.bytes())
         for _ in range(self._choices.below(4)):
             at = self._choices.below(len(data))
             data[at] ^= self._choices.byte()
@@ -132,11 +132,11 @@ class Attack:
         entries, fds = self._honest_entries()
         self._peer.frame(0, entries, self._choices.bytes(), fds)
 
-    def _hop(self) -> None:
+    def _switch(self) -> None:
         fds = [self._log()]
         if self._choices.below(2):
             fds.append(self._queue())
-        self._peer.frame(frame.HOP, fds=fds)
+        self._peer.frame(wire.SWITCH, fds=fds)
 
     def _receiver(self) -> None:
         """A receiver of a channel of the attacker's own, with attacks in it."""
@@ -193,13 +193,13 @@ class Attack:
         content = b""
         for number in range(self._choices.below(6)):
             how = self._choices.below(8)
-            body = frame.PLAIN + self._choices.bytes()
+            body = wire.PLAIN + self._choices.bytes()
             if how == 1:
                 body = self._choices.bytes()
             elif how == 2:
-                body = frame.pack(self._choices.below(8), self._entries()[0])
+                body = wire.pack(self._choices.below(8), self._entries()[0])
             elif how >= 3:
-                body = frame.pack(0, [(1, 1, 0)] * self._choices.below(4))
+                body = wire.pack(0, [(1, 1, 0)] * self._choices.below(4))
             size = self._choices.number() if how == 7 else None
             content += record(body, self._choices.below(4) if how == 6 else number, size)
         if self._choices.below(8) == 7:

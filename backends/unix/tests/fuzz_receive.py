@@ -27,7 +27,7 @@ from fuzz_input import Arsenal, Attack, Choices
 from hostile_peer import LAST, MEMORY_ROOM, Peer, use
 
 from ipc_core.messages.format import DEFAULT
-from ipc_core.messages.message import copied, decode
+from ipc_core.messages.message import copied, decode_message
 from ipc_core.plugins import choice
 from ipc_core.spi import DecodeError, IpcIOError
 from ipc_core.testing.level import descriptors
@@ -38,7 +38,7 @@ HANG_SECONDS = 10
 
 
 class Target:
-    """A channel under attack, and what must hold after each attack."""
+    """A channel under attack, and the state that must hold after each attack."""
 
     def __init__(self) -> None:
         self._backend = choice.backend("unix")
@@ -49,7 +49,7 @@ class Target:
         self._level = descriptors()
 
     def run(self, data: bytes) -> set[str]:
-        """Attack. Returns what came of it. Raises when it was anything but messages and errors."""
+        """Attack. Return the outcome. Raise if it was anything but messages and errors."""
         choices = Choices(data)
         decoding = choices.below(3) == 2
         seen: set[str] = set()
@@ -76,7 +76,7 @@ class Target:
             if data == LAST:
                 return None
             if decoding:
-                decode(DEFAULT, self._backend, data, attachments)
+                decode_message(DEFAULT, self._backend, data, attachments)
                 return "decoded"
             copied(data)
         except (DecodeError, IpcIOError) as error:
@@ -131,7 +131,7 @@ def inputs(seeds: list[bytes], choose: random.Random) -> Iterator[bytes]:
 
 
 class Ledger:
-    """What the process that runs the inputs writes down, and its parent reads."""
+    """The notes of the process that runs the inputs, for its parent."""
 
     def __init__(self) -> None:
         self._shared = mmap.mmap(-1, 16 + LONGEST)
@@ -150,7 +150,7 @@ class Ledger:
 
 
 def work(ledger: Ledger, seconds: float, seed: int, grow: bool) -> None:
-    """Run inputs for so long; says at the end what it did. Never returns."""
+    """Run inputs for so long, and report at the end. Never returns."""
     status = 1
     try:
         target = Target()
@@ -184,7 +184,7 @@ def work(ledger: Ledger, seconds: float, seed: int, grow: bool) -> None:
 
 
 def supervise(seconds: float, seed: int, grow: bool) -> int:
-    """Run the inputs in a child. The exit status."""
+    """Run the inputs in a child; return the exit status."""
     ledger = Ledger()
     child = os.fork()
     if child == 0:

@@ -1,4 +1,4 @@
-"""What hostile peers send, each with what a receiver makes of it."""
+"""Messages of hostile peers, each with the outcome at its receiver."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from hostile_peer import (
     record,
     token,
 )
-from ipc_backend_unix import frame
+from ipc_backend_unix import wire
 from ipc_backend_unix.descriptors import send_packet
 from ipc_backend_unix.peer_memory import SMALLEST_MAPPED as MAPPED
 
@@ -47,16 +47,16 @@ def entries(*listed: tuple[int, int, int], fds: int = 0) -> Case:
 
 
 def counting(count: int, listed: int) -> Case:
-    header = frame._HEADER.pack(frame.MAGIC, frame.VERSION, 0, count)
-    return raw(header + frame._ENTRY.pack(REGION, 0, 0) * listed + b"end")
+    header = wire._HEADER.pack(wire.MAGIC, wire.VERSION, 0, count)
+    return raw(header + wire._ENTRY.pack(REGION, 0, 0) * listed + b"end")
 
 
-def header(magic: bytes = frame.MAGIC, version: int = frame.VERSION, flags: int = 0) -> Case:
-    return raw(frame._HEADER.pack(magic, version, flags, 0) + b"payload")
+def header(magic: bytes = wire.MAGIC, version: int = wire.VERSION, flags: int = 0) -> Case:
+    return raw(wire._HEADER.pack(magic, version, flags, 0) + b"payload")
 
 
 def log(content: bytes, *expected: Any) -> Case:
-    return (lambda peer: peer.hop(content)), list(expected)
+    return (lambda peer: peer.switch(content)), list(expected)
 
 
 def attached(kind: int, number: int, *makers: Callable[[Peer], int], good: bool = False) -> Case:
@@ -90,7 +90,7 @@ def empty_packet_with_descriptors(peer: Peer) -> None:
 
 def too_large(peer: Peer, fds: int = 0) -> None:
     peer.sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 212_992)
-    peer.packet(frame.PLAIN + bytes(190_000), [peer.a_socket() for _ in range(fds)])
+    peer.packet(wire.PLAIN + bytes(190_000), [peer.a_socket() for _ in range(fds)])
 
 
 def shrunk(peer: Peer, size: int = 100_000) -> None:
@@ -126,14 +126,14 @@ def shrunk_region(peer: Peer) -> None:
 
 def punched_log(peer: Peer) -> None:
     fd = peer.memory(PLAIN_RECORD, size=2**62)
-    peer.frame(frame.HOP, fds=[fd])
+    peer.frame(wire.SWITCH, fds=[fd])
 
 
 def many_entries(peer: Peer) -> None:
     """Regions without memory, which cost their sender ten bytes each."""
     count = 1_000_000
-    header = frame._HEADER.pack(frame.MAGIC, frame.VERSION, 0, count)
-    peer.hop(record(header + frame._ENTRY.pack(REGION, 0, 0) * count))
+    header = wire._HEADER.pack(wire.MAGIC, wire.VERSION, 0, count)
+    peer.switch(record(header + wire._ENTRY.pack(REGION, 0, 0) * count))
 
 
 def huge_queue(peer: Peer) -> None:
@@ -160,18 +160,18 @@ def cycle(peer: Peer) -> None:
 def dropped_for_ever(peer: Peer) -> None:
     """Descriptors of messages that never were, in front of the announced one."""
     packets = [(token(0), [peer.a_socket()])] * 150 + [(token(1), [peer.a_socket()])]
-    body = frame.pack(0, [(SENDER, 1, 0)])
-    peer.hop(record(body), peer.queue(*packets))
+    body = wire.pack(0, [(SENDER, 1, 0)])
+    peer.switch(record(body), peer.queue(*packets))
 
 
 def no_queue(peer: Peer) -> None:
-    peer.hop(record(frame.pack(0, [(SENDER, 1, 0)])) + PLAIN_RECORD)
+    peer.switch(record(wire.pack(0, [(SENDER, 1, 0)])) + PLAIN_RECORD)
 
 
 def bad_continuation(peer: Peer) -> None:
     """A queue that leads nowhere, for two messages: the second finds it closed."""
-    body = frame.pack(0, [(SENDER, 1, 0)])
-    peer.hop(
+    body = wire.pack(0, [(SENDER, 1, 0)])
+    peer.switch(
         record(body) + record(body) + PLAIN_RECORD,
         peer.queue((CONTINUED, [STRANGE["eventfd"](peer)])),
     )
@@ -200,28 +200,34 @@ CASES: dict[str, Case] = {
     **{f"version {version}": header(version=version) for version in (0, 2, 255)},
     **{f"flag {1 << bit}": header(flags=1 << bit) for bit in range(4, 8)},
     **{f"flags {flags} with memory": flags_with_descriptor(flags) for flags in (3, 5, 6, 7, 9)},
-    "a notice": (lambda peer: peer.frame(frame.NOTICE), []),
-    "a notice with descriptors": (lambda peer: peer.frame(frame.NOTICE, fds=[memory(peer)]), []),
-    "a notice with a payload": header(flags=frame.NOTICE),
-    "a notice of a hop that is none": (
-        lambda peer: [peer.frame(frame.NOTICE), peer.frame(frame.HOP, fds=[peer.a_socket()])],
+    "a switch ahead": (lambda peer: peer.frame(wire.SWITCH_AHEAD), []),
+    "a switch ahead with descriptors": (
+        lambda peer: peer.frame(wire.SWITCH_AHEAD, fds=[memory(peer)]),
+        [],
+    ),
+    "a switch ahead with a payload": header(flags=wire.SWITCH_AHEAD),
+    "a switch ahead of one that is none": (
+        lambda peer: [
+            peer.frame(wire.SWITCH_AHEAD),
+            peer.frame(wire.SWITCH, fds=[peer.a_socket()]),
+        ],
         BAD,
     ),
-    "a hop without a log": header(flags=frame.HOP),
-    "a hop without a log after its notice": (
-        lambda peer: [peer.frame(frame.NOTICE), peer.frame(frame.HOP)],
+    "a switch without a log": header(flags=wire.SWITCH),
+    "a switch without a log that was announced": (
+        lambda peer: [peer.frame(wire.SWITCH_AHEAD), peer.frame(wire.SWITCH)],
         BAD,
     ),
-    "a hop with a payload": (
-        lambda peer: peer.frame(frame.HOP, payload=b"p", fds=[memory(peer)]),
+    "a switch with a payload": (
+        lambda peer: peer.frame(wire.SWITCH, payload=b"p", fds=[memory(peer)]),
         BAD,
     ),
-    "a hop with attachments": (
-        lambda peer: peer.frame(frame.HOP, [(SENDER, 1, 0)], fds=[memory(peer)]),
+    "a switch with attachments": (
+        lambda peer: peer.frame(wire.SWITCH, [(SENDER, 1, 0)], fds=[memory(peer)]),
         BAD,
     ),
-    "a hop with three descriptors": (
-        lambda peer: peer.hop(PLAIN_RECORD, peer.a_socket(), peer.a_socket()),
+    "a switch with three descriptors": (
+        lambda peer: peer.switch(PLAIN_RECORD, peer.a_socket(), peer.a_socket()),
         BAD,
     ),
     "an empty packet": (empty_packet, BAD),
@@ -230,7 +236,7 @@ CASES: dict[str, Case] = {
     "a packet that is too large with descriptors": (lambda peer: too_large(peer, 9), BAD),
     "4 billion attachments": counting(2**32 - 1, 0),
     "one more attachment than listed": counting(6, 5),
-    "half an entry": raw(frame.pack(0, [(REGION, 0, 0)])[:-5]),
+    "half an entry": raw(wire.pack(0, [(REGION, 0, 0)])[:-5]),
     "a missing descriptor": entries((SENDER, 1, 0)),
     "an extra descriptor": entries((SENDER, 1, 0), fds=2),
     "all extra descriptors": entries(fds=253),
@@ -251,12 +257,12 @@ CASES: dict[str, Case] = {
     "a region that is sealed": region(64, 0, SHRINK | GROW | WRITE),
     "a region that was shrunk": (shrunk_region, BAD),
     "a payload in no memory": (
-        lambda peer: peer.frame(frame.IN_MEMORY, payload=frame.SIZE.pack(9)),
+        lambda peer: peer.frame(wire.IN_MEMORY, payload=wire.SIZE.pack(9)),
         BAD,
     ),
-    "a payload without a size": (lambda peer: peer.frame(frame.IN_MEMORY, fds=[memory(peer)]), BAD),
+    "a payload without a size": (lambda peer: peer.frame(wire.IN_MEMORY, fds=[memory(peer)]), BAD),
     "a payload with half a size": (
-        lambda peer: peer.frame(frame.IN_MEMORY, payload=b"1234", fds=[memory(peer)]),
+        lambda peer: peer.frame(wire.IN_MEMORY, payload=b"1234", fds=[memory(peer)]),
         BAD,
     ),
     **{f"a payload of {size} bytes": in_memory(size, 100) for size in (37, 2**63, 2**64 - 1)},
@@ -280,10 +286,10 @@ CASES: dict[str, Case] = {
     "a large payload in memory to write": (lambda peer: reopened(peer, os.O_WRONLY), BAD),
     "a large payload on a tmpfs": (on_a_small_tmpfs, [bytes(MAPPED)]),
     "a large payload in huge pages that are not there": (huge_pages, BAD),
-    "no queue": (lambda peer: peer.frame(frame.QUEUED, [(SENDER, 1, 0)]), BAD),
+    "no queue": (lambda peer: peer.frame(wire.QUEUED, [(SENDER, 1, 0)]), BAD),
     "two queues": (
         lambda peer: peer.frame(
-            frame.QUEUED, [(SENDER, 1, 0)], fds=[peer.a_socket(), peer.a_socket()]
+            wire.QUEUED, [(SENDER, 1, 0)], fds=[peer.a_socket(), peer.a_socket()]
         ),
         BAD,
     ),
@@ -301,7 +307,7 @@ CASES: dict[str, Case] = {
     "a queue that is a cycle": (cycle, BAD),
     "descriptors of no message": (dropped_for_ever, BAD),
     "attachments without descriptors in a log": log(
-        record(frame.pack(0, [(REGION, 0, 0)] * 3) + b"payload") + PLAIN_RECORD,
+        record(wire.pack(0, [(REGION, 0, 0)] * 3) + b"payload") + PLAIN_RECORD,
         *GOOD,
         b"in the log",
     ),
@@ -318,21 +324,25 @@ CASES: dict[str, Case] = {
         for size in (2**31, 2**63 - 1, 2**63, 2**64 - 16, 2**64 - 1)
     },
     "garbage in a log": log(record(b"garbage!") + PLAIN_RECORD, DecodeError, b"in the log"),
-    "a hop in a log": log(record(frame.pack(frame.HOP, [])) + PLAIN_RECORD, *BAD, b"in the log"),
+    "a switch in a log": log(
+        record(wire.pack(wire.SWITCH, [])) + PLAIN_RECORD, *BAD, b"in the log"
+    ),
     "a payload in memory in a log": log(
-        record(frame.pack(frame.IN_MEMORY, []) + token(5)) + PLAIN_RECORD, *BAD, b"in the log"
+        record(wire.pack(wire.IN_MEMORY, []) + token(5)) + PLAIN_RECORD, *BAD, b"in the log"
     ),
     "4 billion attachments in a log": log(
-        record(frame._HEADER.pack(frame.MAGIC, frame.VERSION, 0, 2**32 - 1)), *BAD
+        record(wire._HEADER.pack(wire.MAGIC, wire.VERSION, 0, 2**32 - 1)), *BAD
     ),
     "a million attachments in a log": (many_entries, BAD),
     "a log that is sparse": (punched_log, BAD),
     "a log with the size of an exabyte": (
-        lambda peer: peer.frame(frame.HOP, fds=[peer.memory(record(b"", size=2**50), size=2**60)]),
+        lambda peer: peer.frame(
+            wire.SWITCH, fds=[peer.memory(record(b"", size=2**50), size=2**60)]
+        ),
         BAD,
     ),
     "two logs": (
-        lambda peer: [peer.hop(PLAIN_RECORD) for _ in range(2)],
+        lambda peer: [peer.switch(PLAIN_RECORD) for _ in range(2)],
         [b"in the log", b"in the log"],
     ),
     "a receiver that is far in its log": attached(

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from typing import Any, NamedTuple
 
-from ipc_backend_unix import frame
+from ipc_backend_unix import wire
 from ipc_backend_unix.descriptors import Socket, pair, send_packet
 from ipc_backend_unix.overflow import _RECORD
 
@@ -33,15 +33,15 @@ SEAL, SHRINK, GROW, WRITE = 1, 2, 4, 8
 SO_PASSPIDFD = 76
 
 LAST = b"the next message"
-"""What an honest sender sends after the attack."""
+"""The message of an honest sender after the attack."""
 
 MEMORY_ROOM = 192 << 20
 SECONDS = 10.0
-"""For what takes milliseconds, on a busy machine."""
+"""Seconds for an action that takes milliseconds, on a busy machine."""
 
 
 class Peer(ExitStack):
-    """The attacker's end of a channel, and what it opened for the attack."""
+    """The attacker's end of a channel, and everything it opened for the attack."""
 
     def __init__(self, fd: int) -> None:
         super().__init__()
@@ -50,7 +50,7 @@ class Peer(ExitStack):
     @classmethod
     def beside(cls, tx: OsIpcSender) -> Peer:
         """At the sending end of a channel that others send in too."""
-        return cls(tx._line.sock.fileno())  # type: ignore[attr-defined]
+        return cls(tx._writer.sock.fileno())  # type: ignore[attr-defined]
 
     def own(self, fd: int) -> int:
         self.callback(os.close, fd)
@@ -66,11 +66,11 @@ class Peer(ExitStack):
         payload: bytes = b"",
         fds: Sequence[int] = (),
     ) -> None:
-        self.packet(frame.pack(flags, list(entries)) + payload, fds)
+        self.packet(wire.pack(flags, list(entries)) + payload, fds)
 
     def in_memory(self, size: int, fd: int) -> None:
         """A payload of `size` bytes that is said to be in `fd`."""
-        self.frame(frame.IN_MEMORY, payload=frame.SIZE.pack(size), fds=[fd])
+        self.frame(wire.IN_MEMORY, payload=wire.SIZE.pack(size), fds=[fd])
 
     def attach(self, kind: int, fds: Sequence[int], number: int = 0) -> None:
         """A message with one attachment."""
@@ -78,10 +78,10 @@ class Peer(ExitStack):
 
     def queued(self, count: int, queue: int) -> None:
         """A message with `count` senders whose descriptors are said to be in `queue`."""
-        self.frame(frame.QUEUED, [(1, 1, 0)] * count, b"payload", [queue])
+        self.frame(wire.QUEUED, [(1, 1, 0)] * count, b"payload", [queue])
 
-    def hop(self, log: bytes, *queue: int) -> None:
-        self.frame(frame.HOP, fds=[self.memory(log), *queue])
+    def switch(self, log: bytes, *queue: int) -> None:
+        self.frame(wire.SWITCH, fds=[self.memory(log), *queue])
 
     def memory(self, content: bytes = b"", size: int = 0, seals: int = 0) -> int:
         fd = self.own(os.memfd_create("hostile", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING))
@@ -114,13 +114,13 @@ class Attacked(NamedTuple):
     peer: Peer
 
     def check_usable(self) -> None:
-        """The other senders' messages arrive, with what they carry."""
+        """Check that the other senders' messages arrive, with their attachments."""
         self.tx.send(LAST, [self.tx])
         outcomes(lambda: self.rx.recv(5), LAST)
 
 
 def token(number: int) -> bytes:
-    return frame.SIZE.pack(number)
+    return wire.SIZE.pack(number)
 
 
 CONTINUED = token(2**64 - 1)
@@ -131,7 +131,7 @@ def record(body: bytes, number: int = 1, size: int | None = None) -> bytes:
     return _RECORD.pack(len(body) if size is None else size, number) + body
 
 
-PLAIN_RECORD = record(frame.PLAIN + b"in the log")
+PLAIN_RECORD = record(wire.PLAIN + b"in the log")
 
 
 def _file(peer: Peer, flags: int) -> int:
@@ -220,12 +220,12 @@ STRANGE: dict[str, Callable[[Peer], int]] = {
     "sparse memory": lambda peer: peer.memory(size=2**62),
     "a channel": Peer.a_socket,
 }
-"""Descriptors that may be anything but what they are said to be."""
+"""Descriptors of every type, to be sent as something else."""
 
 
 @contextmanager
 def bounded() -> Iterator[None]:
-    """Little memory and little time are taken inside."""
+    """Check that little memory and little time are taken inside."""
     limits = resource.getrlimit(resource.RLIMIT_AS)
     with open("/proc/self/statm", encoding="ascii") as statm:
         taken = int(statm.read().split()[0]) * resource.getpagesize()
@@ -248,7 +248,7 @@ def outcomes(
     last: bytes,
     read: Callable[[Any], bytes] = copied,
 ) -> list[Any]:
-    """What is received until the message `last`: payloads, and the classes of errors."""
+    """Return the payloads received until the message `last`, and the classes of errors."""
     seen: list[Any] = []
     while len(seen) < 1000:
         try:
@@ -266,7 +266,7 @@ def outcomes(
 
 
 def use(handle: Any, most: int = 500) -> None:
-    """Do with an attacker's endpoint or region what one does with it, and close it."""
+    """Use an attacker's endpoint or region as usual, and close it."""
     try:
         if handle.kind is Kind.SHARED_MEMORY:
             bytes(handle.buffer[:100])

@@ -1,4 +1,4 @@
-"""At the limit of open files: a clear error, nothing leaked, and what comes next is right."""
+"""At the limit of open files: a clear error, nothing leaked, and the next message is right."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def too_many_files() -> Iterator[None]:
     with pytest.raises(IpcIOError, match="open files") as caught:
         yield
     assert caught.value.errno == errno.EMFILE
-    caught.value.__traceback__ = None  # its frames hold what was half made
+    caught.value.__traceback__ = None  # its frames hold half made objects
     del caught
     gc.collect()
 
@@ -106,7 +106,7 @@ def overflow(tx: Any, queue: bool) -> None:
 
 
 def read(rx: Any, bag: Bag, first: int = 0) -> None:
-    """Receive what is left of an overflow."""
+    """Receive the rest of an overflow."""
     for number in range(first, MANY + 1):
         assert int(bytes(bag.os_recv(rx, 5)[0])) == number
     with pytest.raises(Empty):
@@ -264,7 +264,7 @@ def test_overflowing_at_the_limit(unix: Backend, bag: Bag) -> None:
             for _ in range(MANY):
                 tx.send(b"%d" % accepted, [moved_tx, moved_rx] if accepted == MANY else [])
                 accepted += 1
-            tx._line.log = None  # type: ignore[attr-defined]
+            tx._writer.log = None  # type: ignore[attr-defined]
         if left == 0:
             first = accepted
         assert accepted == first or accepted >= MANY

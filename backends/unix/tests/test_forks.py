@@ -1,4 +1,4 @@
-"""Forks in the middle of what other threads do."""
+"""Forks in the middle of other threads' work."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def test_locks_that_other_threads_hold_are_free_in_the_child() -> None:
     tx, rx = backend.channel()
     members = backend.receiver_set()
     server = backend.one_shot_server()
-    held = [tx._line.lock, rx._lock, members._lock, server._lock]  # type: ignore[attr-defined]
+    held = [tx._writer.lock, rx._lock, members._lock, server._lock]  # type: ignore[attr-defined]
     holding, leave = threading.Event(), threading.Event()
 
     def hold() -> None:
@@ -85,7 +85,7 @@ def test_locks_that_other_threads_hold_are_free_in_the_child() -> None:
 
 
 def test_forks_at_any_moment_of_sends_and_receives() -> None:
-    """Children send over what they inherit, and close it, while the parent's threads go on."""
+    """Children send over inherited ends, and close them, while the parent's threads go on."""
     backend = choice.backend("unix")
     tx, rx = backend.channel()
     large_tx, large_rx = backend.channel()
@@ -177,7 +177,7 @@ def make_and_close_servers() -> None:
 
 @pytest.mark.parametrize("churn", [make_and_close_sets, make_and_close_servers])
 def test_forks_while_a_thread_makes_and_closes(churn: Callable[[], None]) -> None:
-    """Whatever locks it holds just then, the child gets out of its fork."""
+    """The child gets out of its fork with any locks held just then."""
     stop = threading.Event()
 
     def go_on() -> None:
@@ -203,7 +203,7 @@ def test_forks_while_a_thread_makes_and_closes(churn: Callable[[], None]) -> Non
 
 
 class Mended:
-    """Knows whether it was mended, and may fail to be."""
+    """An object that knows whether it was mended, and may fail to be."""
 
     def __init__(self, fails: bool) -> None:
         self.mended = False
@@ -217,7 +217,7 @@ class Mended:
 
 
 def test_what_cannot_be_mended_leaves_the_others_mended(monkeypatch: pytest.MonkeyPatch) -> None:
-    """In a child without a descriptor to spare, say."""
+    """An error in a child, such as one without a descriptor to spare."""
     monkeypatch.setattr(sys, "unraisablehook", lambda _: None)
     copies = [Mended(fails=number % 3 == 0) for number in range(20)]
 

@@ -1,4 +1,4 @@
-"""Peers that send what no sender here would: an error for each, and nothing else."""
+"""Messages that no sender here would send: an error for each, and nothing else."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from hostile_peer import (
     mapped,
     outcomes,
 )
-from ipc_backend_unix import frame
+from ipc_backend_unix import wire
 from ipc_backend_unix.server_folder import WAITING
 
 from ipc_core.messages.message import copied
@@ -56,7 +56,7 @@ def received_to_map(case: Case, unix: Backend) -> None:
 
 
 def selected(case: Case, unix: Backend) -> None:
-    """In a set whose other member has messages all the time."""
+    """An attack in a set whose other member has messages all the time."""
     tx, rx = unix.channel()
     other_tx, other_rx = unix.channel()
     group = unix.receiver_set()
@@ -85,7 +85,7 @@ def selected(case: Case, unix: Backend) -> None:
 
 
 def accepted(case: Case, unix: Backend) -> None:
-    """As the first message to a one-shot server."""
+    """An attack as the first message to a one-shot server."""
     server = unix.one_shot_server()
     with closing(server), socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as sock:
         sock.connect(f"{server.name}/{WAITING}")
@@ -93,7 +93,7 @@ def accepted(case: Case, unix: Backend) -> None:
             attack, expected = case
             attack(peer)
             before = descriptors()
-            peer.packet(frame.PLAIN + LAST)
+            peer.packet(wire.PLAIN + LAST)
             with bounded():
                 first, *_ = [*expected, LAST]
                 if isinstance(first, bytes):
@@ -127,8 +127,8 @@ ROLES: dict[str, Callable[[Peer, int], None]] = {
     ),
     "region": lambda peer, fd: peer.attach(REGION, [fd], 4096),
     "payload": lambda peer, fd: peer.in_memory(4096, fd),
-    "log": lambda peer, fd: peer.frame(frame.HOP, fds=[fd]),
-    "log's queue": lambda peer, fd: peer.hop(PLAIN_RECORD, fd),
+    "log": lambda peer, fd: peer.frame(wire.SWITCH, fds=[fd]),
+    "log's queue": lambda peer, fd: peer.switch(PLAIN_RECORD, fd),
     "queue": lambda peer, fd: peer.queued(1, fd),
     "continued queue": lambda peer, fd: peer.queued(1, peer.queue((CONTINUED, [fd]))),
 }

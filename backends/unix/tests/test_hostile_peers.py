@@ -21,7 +21,7 @@ from hostile_peer import (
     record,
     use,
 )
-from ipc_backend_unix import frame
+from ipc_backend_unix import wire
 from ipc_backend_unix.descriptors import send_packet
 
 import ipc_core
@@ -41,7 +41,7 @@ SENDER, RECEIVER = 1, 2
 
 @pytest.mark.parametrize("how", [socket.SHUT_WR, socket.SHUT_RDWR])
 def test_one_sender_shuts_the_channel_down(attacked: Attacked, how: int) -> None:
-    """It ends for all: what was sent arrives, and nobody is told for ever of empty packets."""
+    """The channel ends for all: sent messages arrive, and empty packets are no endless errors."""
     tx, rx, peer = attacked
     tx.send(b"sent before")
     peer.sock.shutdown(how)
@@ -54,7 +54,7 @@ def test_one_sender_shuts_the_channel_down(attacked: Attacked, how: int) -> None
 
 @pytest.mark.parametrize("described", [False, True], ids=["in garbage", "as a sender"])
 def test_a_network_socket_that_would_linger(attacked: Attacked, described: bool) -> None:
-    """Closing it would wait for the attacker to read what is in it."""
+    """Closing the socket would wait for the attacker to read its content."""
     _, rx, peer = attacked
     listener = peer.enter_context(socket.create_server(("127.0.0.1", 0)))
     with socket.create_connection(listener.getsockname()) as full:
@@ -88,8 +88,8 @@ def test_empty_packets_before_the_end(attacked: Attacked) -> None:
 
 
 def test_sockets_that_deliver_process_descriptors(attacked: Attacked) -> None:
-    """With SO_PASSPIDFD the kernel adds a descriptor to each packet; whoever gives a socket away
-    can set it at any time."""
+    """With SO_PASSPIDFD the kernel adds a descriptor to each packet. A peer that gives a socket
+    away can set it at any time."""
     _, rx, peer = attacked
     writer, reader = peer.sockets()
     try:
@@ -102,11 +102,11 @@ def test_sockets_that_deliver_process_descriptors(attacked: Attacked) -> None:
     with closing(given):
         before = descriptors()
         for _ in range(5):
-            send_packet(writer, [frame.PLAIN + b"message"])
+            send_packet(writer, [wire.PLAIN + b"message"])
             assert given.recv(1)[0] == b"message"  # type: ignore[union-attr]
         send_packet(
             writer,
-            [frame.pack(0, [(SENDER, 1, 0)]) + b"more"],
+            [wire.pack(0, [(SENDER, 1, 0)]) + b"more"],
             [attached],
         )
         data, (sender,) = given.recv(1)  # type: ignore[union-attr]
@@ -128,7 +128,7 @@ def test_the_receiver_of_the_channel_itself(attacked: Attacked) -> None:
 
 @pytest.mark.parametrize("depth", [1, 3, 20])
 def test_sockets_in_sockets_are_freed(attacked: Attacked, depth: int) -> None:
-    """What a refused descriptor holds in turn is freed by the kernel."""
+    """The descriptors inside a refused descriptor are freed by the kernel."""
     _, rx, peer = attacked
     inside, innermost = os.pipe()
     peer.own(inside)
@@ -152,10 +152,10 @@ def test_descriptors_in_several_control_messages(attacked: Attacked) -> None:
     _, rx, peer = attacked
     fds = [peer.a_socket() for _ in range(254)]
     with pytest.raises(OSError, match="Invalid"):
-        peer.packet(frame.PLAIN, fds)
+        peer.packet(wire.PLAIN, fds)
     part = b"".join(fd.to_bytes(4, "little") for fd in fds[:100])
     rights = (socket.SOL_SOCKET, socket.SCM_RIGHTS, part)
-    peer.sock.sendmsg([frame.PLAIN], [rights, rights])
+    peer.sock.sendmsg([wire.PLAIN], [rights, rights])
     with pytest.raises(DecodeError, match="200"):
         rx.recv(1)
     attacked.check_usable()
@@ -166,7 +166,7 @@ def test_messages_that_failed_leave_no_descriptors_behind(attacked: Attacked) ->
     reader does not have to tell them from those of a queue that never ends."""
     tx, rx, _ = attacked
     count = 0
-    while tx._line.log is None:  # type: ignore[attr-defined]
+    while tx._writer.log is None:  # type: ignore[attr-defined]
         tx.send(b"fill", [tx])
         count += 1
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
@@ -194,10 +194,10 @@ def test_a_router_reports_and_goes_on(level_unix: Backend, monkeypatch: pytest.M
     good_tx, good_rx = ipc_core.bytes_channel(backend="unix")
     with ipc_core.Router() as router, closing(hostile_tx), closing(good_tx):
         hostile, good = router.route_to_queue(hostile_rx), router.route_to_queue(good_rx)
-        with Peer(hostile_tx._handle._line.sock.fileno()) as peer:
+        with Peer(hostile_tx._handle._writer.sock.fileno()) as peer:
             for _ in range(20):
                 peer.packet(b"garbage")
-                peer.hop(b"")
+                peer.switch(b"")
                 peer.attach(9, [peer.a_socket()])
                 good_tx.send(b"undisturbed")
                 assert good.get(timeout=SECONDS) == b"undisturbed"
@@ -207,7 +207,7 @@ def test_a_router_reports_and_goes_on(level_unix: Backend, monkeypatch: pytest.M
 
 
 def test_a_receiver_that_came_with_hostile_bytes(attacked: Attacked) -> None:
-    """What an attacker's own receiver holds is an error where it is read."""
+    """The messages of an attacker's own receiver are errors where they are read."""
     _, rx, peer = attacked
     writer, reader = peer.sockets()
     send_packet(writer, [b"garbage"])

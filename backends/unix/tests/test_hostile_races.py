@@ -20,7 +20,7 @@ from hostile_peer import (
     bounded,
     record,
 )
-from ipc_backend_unix import frame
+from ipc_backend_unix import wire
 from ipc_backend_unix.peer_memory import SMALLEST_MAPPED
 
 from ipc_core.messages.message import copied
@@ -35,7 +35,7 @@ PAGE = 4096
 
 @contextmanager
 def attacking(attack: Callable[[], object]) -> Iterator[None]:
-    """Another process does this again and again until it is killed."""
+    """Have another process do this again and again until it is killed."""
     pid = os.fork()
     if pid == 0:
         try:
@@ -70,17 +70,17 @@ def test_logs_that_never_end(attacked: Attacked) -> None:
     """A timeout holds while a peer announces empty logs as fast as it can."""
     _, rx, peer = attacked
     memory = peer.memory()
-    with attacking(lambda: peer.frame(frame.HOP, fds=[memory])), bounded():
+    with attacking(lambda: peer.frame(wire.SWITCH, fds=[memory])), bounded():
         for _ in range(300):
             with pytest.raises((DecodeError, Empty)):
                 rx.recv(0)
     attacked.check_usable()
 
 
-def test_notices_that_never_end(attacked: Attacked) -> None:
+def test_switches_ahead_that_never_end(attacked: Attacked) -> None:
     """A timeout holds while a peer announces logs that do not come, and honest ones do."""
     tx, rx, peer = attacked
-    with attacking(lambda: peer.frame(frame.NOTICE)), bounded():
+    with attacking(lambda: peer.frame(wire.SWITCH_AHEAD)), bounded():
         for _ in range(300):
             with pytest.raises((DecodeError, Empty)):
                 rx.recv(0)
@@ -91,7 +91,7 @@ def test_notices_that_never_end(attacked: Attacked) -> None:
         try:
             received.append(bytes(rx.recv(5)[0]))
         except DecodeError:
-            pass  # notices that were left
+            pass  # packets that were left
     assert received == [b"%d" % number for number in range(2000)]
     attacked.check_usable()
 
@@ -121,7 +121,7 @@ def test_a_payload_that_shrinks_while_it_is_read(attacked: Attacked) -> None:
 
 
 def test_a_payload_that_shrinks_while_it_is_mapped(attacked: Attacked) -> None:
-    """It can be touched to its end, or is refused: no SIGBUS."""
+    """The mapping can be touched to its end, or is refused: no SIGBUS."""
     _, rx, peer = attacked
     size = SMALLEST_MAPPED
 
@@ -157,7 +157,7 @@ def test_a_payload_that_shrinks_while_it_is_mapped(attacked: Attacked) -> None:
 
 
 def test_a_payload_whose_pages_are_taken_away(attacked: Attacked) -> None:
-    """Nothing forbids its sender to make holes in it: they are zeros."""
+    """Holes, which nothing forbids the sender to make, are zeros."""
     _, rx, peer = attacked
     fd = peer.memory(b"x" * (64 + SMALLEST_MAPPED))
     peer.in_memory(SMALLEST_MAPPED, fd)
@@ -181,7 +181,7 @@ def test_a_payload_whose_pages_are_taken_away(attacked: Attacked) -> None:
 
 
 def test_what_was_written_in_a_mapped_payload_stays(attacked: Attacked) -> None:
-    """Whatever its sender writes there afterwards, and the sender does not see it."""
+    """The receiver's writes survive those of the sender, and the sender does not see them."""
     _, rx, peer = attacked
     fd = peer.memory(bytes(64 + SMALLEST_MAPPED))
     peer.in_memory(SMALLEST_MAPPED, fd)
@@ -238,7 +238,7 @@ def closing_fd(fd: int) -> Iterator[int]:
 
 
 def test_a_payload_that_changes_while_it_is_decoded(attacked: Attacked) -> None:
-    """What was received is a copy, also while the writer goes on."""
+    """Received bytes are a copy, also while the writer goes on."""
     _, rx, peer = attacked
     fd = peer.memory(bytes(100_064))
     turns = itertools.cycle([b"a" * 100_000, b"b" * 100_000])
@@ -266,8 +266,8 @@ def test_a_log_that_changes_while_it_is_read(attacked: Attacked) -> None:
     seen = set()
     with attacking(attack), bounded():
         for _ in range(30):
-            os.pwrite(memory, record(frame.PLAIN + bytes(300_000)) * 3, 0)
-            peer.frame(frame.HOP, fds=[memory])
+            os.pwrite(memory, record(wire.PLAIN + bytes(300_000)) * 3, 0)
+            peer.frame(wire.SWITCH, fds=[memory])
             while Empty not in seen:
                 try:
                     rx.recv(0)

@@ -1,4 +1,4 @@
-"""What other threads, forks and signal handlers do in the middle of a call."""
+"""Actions of other threads, forks and signal handlers in the middle of a call."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from ipc_backend_unix import incoming, send_line, sender
+from ipc_backend_unix import incoming, sender, writer
 
 import ipc_core
 from ipc_core import BrokenChannelError, ClosedError, Empty
@@ -36,7 +36,7 @@ def elsewhere(action: Callable[[], object]) -> None:
 def test_a_sender_is_closed_as_a_wait_for_its_receiver_begins(
     bag: Bag, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Before the wait can be told of it."""
+    """The close comes before the wait can be told of it."""
     tx, _ = bag.channel()
     clone = tx.clone()
     flag = sender.Flag
@@ -52,18 +52,18 @@ def test_a_sender_is_closed_as_a_wait_for_its_receiver_begins(
 
 
 def test_a_receiver_is_closed_as_it_is_sent(bag: Bag, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Once its message is in the socket, it is the other's, and works."""
+    """The receiver belongs to the other end once its message is in the socket, and works."""
     carrier_tx, carrier_rx = bag.channel()
     tx, rx = bag.channel()
     tx.send("queued")
-    send_packet = send_line.send_packet
+    send_packet = writer.send_packet
 
     def and_close(*arguments: Any) -> None:
         send_packet(*arguments)
         elsewhere(rx.close)
 
     with monkeypatch.context() as patch:
-        patch.setattr(send_line, "send_packet", and_close)
+        patch.setattr(writer, "send_packet", and_close)
         carrier_tx.send(rx)
     moved = bag.recv(carrier_rx)
     tx.send("later")
@@ -93,7 +93,7 @@ def test_a_signal_handler_closes_the_set_that_is_waited_for(bag: Bag) -> None:
 
 @pytest.mark.usefixtures("many_switches")
 def test_large_sends_of_clones_to_a_receiver_that_closes() -> None:
-    """They share memory for payloads, which the first that finds the receiver gone gives back."""
+    """The first clone that finds the receiver gone gives back the memory that all share."""
     data = bytes(40_000)
     for _ in range(60):
         tx, rx = choice.backend("unix").channel()
@@ -115,7 +115,7 @@ def test_large_sends_of_clones_to_a_receiver_that_closes() -> None:
 
 
 def test_polls_in_several_threads_drain_a_receiver(bag: Bag) -> None:
-    """It is empty for each only when nothing is left, but for what others have in their hands."""
+    """Empty means that nothing is left, but for messages that other threads have in their hands."""
     total, threads = 3000, 4
     tx, rx = bag.channel()
     for number in range(total):
@@ -137,7 +137,7 @@ def test_polls_in_several_threads_drain_a_receiver(bag: Bag) -> None:
 def test_a_poll_while_another_thread_opens_the_overflow_log(
     bag: Bag, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The log is no longer in the socket and not yet open: all in it still is to be received."""
+    """The log has left the socket and is not yet open: its messages are still to be received."""
     tx, rx = bag.channel()
     total = 1000
     for number in range(total):

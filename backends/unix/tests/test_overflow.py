@@ -1,4 +1,4 @@
-"""The log that takes what the socket does not."""
+"""The log for messages that the socket has no room for."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def fill(tx: OsIpcSender, count: int = MANY) -> None:
 
 
 def in_log(tx: OsIpcSender) -> bool:
-    return tx._line.log is not None  # type: ignore[attr-defined, no-any-return]
+    return tx._writer.log is not None  # type: ignore[attr-defined, no-any-return]
 
 
 def test_after_the_log_the_socket_is_used_again(ends: tuple[OsIpcSender, OsIpcReceiver]) -> None:
@@ -129,7 +129,7 @@ def test_a_torn_record_hurts_nobody(ends: tuple[OsIpcSender, OsIpcReceiver]) -> 
     if pid == 0:
         try:
             fill(tx)
-            memory = tx._line.log._memory.fd  # type: ignore[attr-defined]
+            memory = tx._writer.log._memory.fd  # type: ignore[attr-defined]
             os.write(memory, (10_000).to_bytes(8, "little") + bytes(8) + b"half a message")
         finally:
             os.kill(os.getpid(), signal.SIGKILL)
@@ -186,7 +186,7 @@ def test_a_set_sees_what_is_in_a_log(
     tx, rx = ends
     fill(tx)
     assert number(rx.recv(1)[0]) == 0
-    while not rx._log:  # type: ignore[attr-defined]
+    while not rx._incoming.log:  # type: ignore[attr-defined]
         last = number(rx.recv(1)[0])
     group = unix.receiver_set()
     group.add(rx, 7)

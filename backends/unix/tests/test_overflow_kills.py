@@ -11,21 +11,21 @@ from types import FrameType
 from typing import Any
 
 import pytest
-from ipc_backend_unix.frame import PLAIN
-from ipc_backend_unix.send_line import LARGEST_PACKET
+from ipc_backend_unix.wire import PLAIN
+from ipc_backend_unix.writer import LARGEST_PACKET
 
 import ipc_core
 from ipc_core.messages.message import copied
 from ipc_core.plugins import choice
 from ipc_core.testing.level import descriptors
 
-STEPS = ("overflow.py", "send_line.py", "descriptor_queue.py")
+STEPS = ("overflow.py", "writer.py", "descriptor_queue.py")
 MINE = 20
 FILLER = b"filler" * 100
 
 
 class Victim:
-    """A fork that sends, says through a pipe what was accepted, and kills itself on the way."""
+    """A fork that sends, reports accepted messages through a pipe, and kills itself on the way."""
 
     def __init__(self, work: Callable[[Victim], None], last_step: int) -> None:
         self._last_step = last_step
@@ -41,7 +41,7 @@ class Victim:
         os.close(self._go)
 
     def says(self) -> int:
-        """How far it has come; 0 if it died instead."""
+        """Return how far it has come; 0 if it died instead."""
         word = os.read(self._said, 1)
         return word[0] if word else 0
 
@@ -49,7 +49,7 @@ class Victim:
         os.write(self._start, b"x")
 
     def finish(self) -> tuple[int, bool]:
-        """How many messages were accepted, and whether it was killed."""
+        """Return how many messages were accepted, and whether it was killed."""
         os.close(self._start)
         with os.fdopen(self._said, "rb") as said:
             words = said.read()
@@ -64,7 +64,7 @@ class Victim:
         os.read(self._go, 1)
 
     def count_steps(self) -> None:
-        """From here on die before a line of the backend's sending side, the so-manieth."""
+        """From here on, die before line number `step` of the backend's sending side."""
         left = self._last_step
 
         def trace(frame: FrameType, event: str, arg: object) -> Any:
@@ -96,13 +96,13 @@ class Scene:
         self.fillers = 0
         try:
             while True:
-                self.tx._line.sock.send(PLAIN + FILLER, socket.MSG_DONTWAIT)
+                self.tx._writer.sock.send(PLAIN + FILLER, socket.MSG_DONTWAIT)
                 self.fillers += 1
         except BlockingIOError:
             pass
 
     def send(self, victim: Victim, first: int, last: int) -> None:
-        """What the victim does: small and large messages, some with a sender."""
+        """Send as the victim: small and large messages, some with a sender."""
         for number in range(first, last):
             padding = bytes(LARGEST_PACKET * 2) if number % 5 == 3 else b""
             attached = [self.sub_tx] if number % 3 == 1 else []
@@ -118,7 +118,7 @@ class Scene:
         return copied(data)
 
     def finish(self, accepted: int, seen: int = 0) -> None:
-        """Others go on; all that was accepted arrives, in order; then the channel ends."""
+        """Check that others go on, accepted messages arrive in order, and the channel ends."""
         for number in range(MINE):
             self.tx.send(b"m%03d" % number)
         self.tx.close()

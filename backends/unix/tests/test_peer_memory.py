@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from ipc_backend_unix.payload import KEPT_REGIONS
+from ipc_backend_unix.payload_pool import KEPT_REGIONS
 from ipc_backend_unix.peer_memory import HEAD_SIZE, MOST_HELD, SMALLEST_MAPPED, MemoryPayload
 
 from ipc_core.messages.message import copied
@@ -39,7 +39,7 @@ def ends() -> Iterator[Ends]:
 
 
 def passed(ends: Ends, payload: Buffer) -> MemoryPayload:
-    """Sent and received, not yet read."""
+    """Send and receive a payload; return it unread."""
     tx, rx = ends
     tx.send(payload)
     arrived = rx.recv(1)[0]
@@ -49,7 +49,7 @@ def passed(ends: Ends, payload: Buffer) -> MemoryPayload:
 
 def memories(ends: Ends) -> list[int]:
     """The memfds that the sender keeps, in the order in which they were made."""
-    return [os.fstat(region.fd).st_ino for region in ends[0]._line._pool._regions]  # type: ignore[attr-defined]
+    return [os.fstat(region.fd).st_ino for region in ends[0]._writer._pool._regions]  # type: ignore[attr-defined]
 
 
 @pytest.mark.parametrize("size", [SMALL, LARGE])
@@ -65,11 +65,11 @@ def test_a_map_is_writable_and_this_receivers_own(ends: Ends, size: int) -> None
 
 
 def test_a_large_payload_is_not_copied(ends: Ends) -> None:
-    """Its bytes lie where its sender wrote them, aligned as in the payload."""
+    """The bytes lie where the sender wrote them, aligned as in the payload."""
     view = passed(ends, bytes(LARGE)).map()
     assert isinstance(view.obj, mmap.mmap)
     assert HEAD_SIZE % 64 == 0
-    memory = ends[0]._line._pool._regions[0]  # type: ignore[attr-defined]
+    memory = ends[0]._writer._pool._regions[0]  # type: ignore[attr-defined]
     os.pwrite(memory.fd, b"untouched so far", HEAD_SIZE)
     assert bytes(view[:16]) == b"untouched so far"
 
@@ -103,14 +103,14 @@ def test_memory_that_is_held_for_long_belongs_to_the_receiver(ends: Ends) -> Non
     """The sender makes new memory instead of going to its log, and keeps no more than ever."""
     tx, _ = ends
     held = [passed(ends, bytes([i]) * LARGE).map() for i in range(5 * KEPT_REGIONS)]
-    assert tx._line.log is None  # type: ignore[attr-defined]
+    assert tx._writer.log is None  # type: ignore[attr-defined]
     assert len(memories(ends)) == KEPT_REGIONS
     assert [view[-1] for view in held] == list(range(5 * KEPT_REGIONS))
     assert len({id(view.obj) for view in held}) == len(held)
 
 
 def test_more_than_a_process_should_hold_is_copied(ends: Ends) -> None:
-    """Each that is not costs descriptors, of which there may be few."""
+    """Each unread payload costs descriptors, of which there may be few."""
     level = descriptors()
     views = [passed_on(ends, number) for number in range(3 * MOST_HELD)]
     assert descriptors() - level <= 2 * MOST_HELD + KEPT_REGIONS
@@ -128,7 +128,7 @@ def passed_on(ends: Ends, number: int) -> memoryview:
 
 
 def test_the_last_descriptors(ends: Ends) -> None:
-    """Where none is left for a mapping, it is a copy."""
+    """A payload is a copy if no descriptor is left for a mapping."""
     arrived = passed(ends, b"x" * LARGE)
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     with open("/dev/null", "rb") as file:
@@ -179,7 +179,7 @@ def test_memory_that_cannot_be_mapped_is_copied(
 
 
 def test_huge_pages(ends: Ends) -> None:
-    """They cannot be mapped safely: who makes a hole there may find none left. So: a copy."""
+    """A copy: huge pages cannot be mapped safely, since none may be left to fill a hole."""
     size = 2 << 20
     fd = os.memfd_create("huge", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING | os.MFD_HUGETLB)
     try:
@@ -200,7 +200,7 @@ def test_huge_pages(ends: Ends) -> None:
 @pytest.mark.parametrize("state", ["unread", "mapped"])
 @pytest.mark.parametrize("who", ["parent", "child"])
 def test_after_a_fork_memory_is_never_free(ends: Ends, state: str, who: str) -> None:
-    """Parent and child have it then, and neither knows when the other is done."""
+    """Parent and child have the memory then, and neither knows when the other is done."""
     tx, _ = ends
     payload = b"both" * (LARGE // 4)
     arrived = passed(ends, payload)
@@ -235,7 +235,7 @@ def test_after_a_fork_memory_is_never_free(ends: Ends, state: str, who: str) -> 
     for fd in (done, dropped, again, used):
         os.close(fd)
     assert len(memories(ends)) == 2
-    assert tx._line.log is None  # type: ignore[attr-defined]
+    assert tx._writer.log is None  # type: ignore[attr-defined]
 
 
 def test_what_arrives_after_a_fork_is_freed(ends: Ends) -> None:
@@ -283,7 +283,7 @@ def test_a_map_outlives_both_ends() -> None:
 
 
 def test_unread_payloads_of_a_set(ends: Ends) -> None:
-    """Each holds its memory until it is read or dropped."""
+    """Each payload holds its memory until it is read or dropped."""
     tx, rx = ends
     members = choice.backend("unix").receiver_set()
     members.add(rx, 1)

@@ -1,4 +1,4 @@
-"""Where servers wait: temporary folders of every kind, and what killed servers leave there."""
+"""The folders of servers: temporary folders of every kind, and leftovers of killed servers."""
 
 from __future__ import annotations
 
@@ -17,8 +17,9 @@ from pathlib import Path
 
 import pytest
 from ipc_backend_unix import server_folder
+from ipc_backend_unix.backend import MAKERS
 from ipc_backend_unix.descriptors import Socket
-from ipc_backend_unix.one_shot_server import UnixOneShotServer, connect
+from ipc_backend_unix.listener import UnixOneShotServer, connect
 
 from ipc_core import IpcIOError
 from ipc_core.testing.level import descriptors
@@ -130,7 +131,7 @@ def test_folders_that_cannot_be_used(place: Path, monkeypatch: pytest.MonkeyPatc
         errors = []
         for _ in range(50):
             with pytest.raises(IpcIOError, match="temporary folder") as raised:
-                UnixOneShotServer()
+                UnixOneShotServer(MAKERS)
             errors.append(raised.value)
         assert {error.errno for error in errors} == {code}
         assert descriptors() == before
@@ -144,10 +145,10 @@ def test_a_folder_that_may_not_be_written(place: Path, monkeypatch: pytest.Monke
     os.seteuid(61_234)
     try:
         with pytest.raises(IpcIOError) as raised:
-            UnixOneShotServer()
+            UnixOneShotServer(MAKERS)
         assert raised.value.errno == errno.EACCES
         monkeypatch.setattr(server_folder, "_bases", lambda: iter([str(place), "/tmp"]))
-        server = UnixOneShotServer()
+        server = UnixOneShotServer(MAKERS)
         assert os.lstat(server.name).st_uid == 61_234
         server.close()
     finally:
@@ -160,7 +161,7 @@ def test_only_this_user_can_enter(place: Path, umask: int) -> None:
     """I15: the folder's mode is 0700, and nothing but the socket is in it."""
     before = os.umask(umask)
     try:
-        server = UnixOneShotServer()
+        server = UnixOneShotServer(MAKERS)
     finally:
         os.umask(before)
     (folder,) = place.iterdir()
@@ -172,7 +173,7 @@ def test_only_this_user_can_enter(place: Path, umask: int) -> None:
 
 
 def sweep(folder: Path) -> None:
-    """What the first server of a process does."""
+    """Make a server as the first of its process."""
     server_folder._remove_leftovers.__wrapped__(str(folder))
 
 
@@ -255,7 +256,7 @@ def test_removing_does_not_disturb_meetings(place: Path) -> None:
     remover.start()
     try:
         for number in range(500):
-            server = UnixOneShotServer()
+            server = UnixOneShotServer(MAKERS)
             tx = connect(server.name)
             tx.send(b"%d" % number)
             receiver, data, _ = server.accept(20)

@@ -1,4 +1,4 @@
-"""Where the system refuses: a clear error, nothing half-sent, and the channel goes on."""
+"""Refusals of the system: a clear error, nothing half-sent, and the channel goes on."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 from ipc_backend_unix import descriptors as unix_descriptors
 from ipc_backend_unix import overflow
-from ipc_backend_unix.frame import MOST_ATTACHMENTS
-from ipc_backend_unix.payload import LARGEST_KEPT
+from ipc_backend_unix.payload_pool import LARGEST_KEPT
+from ipc_backend_unix.wire import MOST_ATTACHMENTS
 
 from ipc_core.messages.message import copied
 from ipc_core.plugins import choice
@@ -56,7 +56,7 @@ def refused(*codes: int, match: str = ".") -> Iterator[None]:
     with pytest.raises(IpcIOError, match=match) as caught:
         yield
     assert caught.value.errno in codes
-    caught.value.__traceback__ = None  # its frames hold what was half made
+    caught.value.__traceback__ = None  # its frames hold half made objects
     del caught
     gc.collect()
 
@@ -77,7 +77,7 @@ class Ready:
         elif state == "full":
             try:
                 while True:
-                    self.tx._line.sock.send(unix_frame(b"w"), unix_descriptors._DONTWAIT)
+                    self.tx._writer.sock.send(unix_frame(b"w"), unix_descriptors._DONTWAIT)
                     self._waiting += 1
             except BlockingIOError:
                 pass
@@ -91,7 +91,7 @@ class Ready:
         self.tx.send(bytes(size), [self.sub_tx, self.moved_rx])
 
     def check(self) -> None:
-        """Nothing was sent of what failed, its receiver is here, and the channel goes on."""
+        """Check that nothing of the failed send arrives, and its receiver and the channel work."""
         self.moved_tx.send(b"here")
         assert self.moved_rx.recv(5)[0] == b"here"
         self.tx.send(b"next", [self.moved_rx])
@@ -106,7 +106,7 @@ class Ready:
 
 
 def unix_frame(payload: bytes) -> bytes:
-    from ipc_backend_unix.frame import PLAIN
+    from ipc_backend_unix.wire import PLAIN
 
     return PLAIN + payload
 
@@ -128,7 +128,7 @@ def test_file_size_limit(unix: Backend, bag: Bag, state: str, limit: int) -> Non
 def test_file_size_limit_small_messages(unix: Backend, bag: Bag) -> None:
     """The record of a small message in a log."""
     ready = Ready(unix, bag, "log")
-    size = os.fstat(ready.tx._line.log._memory.fd).st_size
+    size = os.fstat(ready.tx._writer.log._memory.fd).st_size
     for more in (0, 10):
         with (
             limited(resource.RLIMIT_FSIZE, size + more),
@@ -262,7 +262,9 @@ def test_refused_packets_injected(
     ready.check()
 
 
-def test_refused_hops_injected(unix: Backend, bag: Bag, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_refused_switches_injected(
+    unix: Backend, bag: Bag, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Too many descriptors are in flight for the one that leads into a log (injected): however
     often that is tried, nothing of it stays in the channel."""
     ready = Ready(unix, bag, "full")
@@ -284,7 +286,7 @@ def test_refused_hops_injected(unix: Backend, bag: Bag, monkeypatch: pytest.Monk
 
 
 def test_most_attachments(unix: Backend, bag: Bag) -> None:
-    """More than a receiver takes are refused where they are sent."""
+    """More attachments than a receiver takes are refused where they are sent."""
     ready = Ready(unix, bag, "empty")
     with pytest.raises(IpcError, match=f"at most {MOST_ATTACHMENTS} attachments"):
         ready.tx.send(b"never", [ready.sub_tx] * (MOST_ATTACHMENTS + 1))

@@ -1,4 +1,4 @@
-"""ipc-core backend: file mappings hold messages, named pipes tell when, handles are duplicated."""
+"""The ipc-core backend for Windows: file mappings for messages, named pipes, duplicated handles."""
 
 from __future__ import annotations
 

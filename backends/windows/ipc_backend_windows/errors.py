@@ -1,4 +1,4 @@
-"""The system's errors, translated at the edge."""
+"""Errors of the system, and their translation into those of the SPI."""
 
 from __future__ import annotations
 
@@ -8,12 +8,8 @@ import errno
 from ipc_backend_windows import win32
 from ipc_core.spi import BrokenChannelError, IpcIOError
 
-GONE = (
-    win32.ERROR_BROKEN_PIPE,
-    win32.ERROR_NO_DATA,
-    win32.ERROR_PIPE_NOT_CONNECTED,
-)
-"""What calls on a pipe say when its other end is closed."""
+GONE = (win32.ERROR_BROKEN_PIPE, win32.ERROR_NO_DATA, win32.ERROR_PIPE_NOT_CONNECTED)
+"""Errors of a call on a pipe whose other end is closed."""
 
 _MEMORY = (
     win32.ERROR_NOT_ENOUGH_MEMORY,
@@ -23,12 +19,12 @@ _MEMORY = (
 
 
 def last_error() -> OSError:
-    """The error of the call that has just failed in this thread; `winerror` has its number."""
+    """Return the error of the call that just failed in this thread, its number in `winerror`."""
     return ctypes.WinError(ctypes.get_last_error())
 
 
 def translated(error: OSError) -> IpcIOError:
-    """What to raise instead of an error of the system."""
+    """Return the error of the SPI for an error of the system."""
     code = getattr(error, "winerror", None)
     if code in GONE:
         return broken()
@@ -38,4 +34,5 @@ def translated(error: OSError) -> IpcIOError:
 
 
 def broken() -> BrokenChannelError:
+    """Return the error of a send to a channel without a receiver."""
     return BrokenChannelError(errno.EPIPE, "no receiver is left")

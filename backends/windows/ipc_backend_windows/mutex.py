@@ -1,4 +1,4 @@
-"""A lock between processes, which the system frees when its owner dies."""
+"""A lock between processes, which the system releases when its owner dies."""
 
 from __future__ import annotations
 
@@ -8,36 +8,37 @@ from collections.abc import Callable
 
 from ipc_backend_windows import win32
 from ipc_backend_windows.errors import last_error
-from ipc_backend_windows.handles import Handle
+from ipc_backend_windows.kernel_handles import Handle
 from ipc_backend_windows.security import same_user_only
 from ipc_core.spi import IpcIOError
 
 PATIENCE = 10.0
-"""Seconds after which a lock counts as stuck, in a process that is stopped or debugged. It is
-held for some copying at most."""
+"""Seconds after which `acquire` gives up, because the owner is suspended or debugged: nobody else
+holds the lock for longer than some copying takes."""
 
 
 class Mutex:
-    """Held for a few steps only, never during a wait for a peer.
+    """A lock that is held for a few steps only, never during a wait for a peer.
 
-    A destructor or signal handler may interrupt the thread that holds it; what that may not do in
-    the middle goes to `afterwards`.
+    The kernel lets its owner acquire it again. A destructor or signal handler may interrupt the
+    thread that holds it, find by `is_mine` that the protected memory is in the middle of a change,
+    and leave its own change to `afterwards`.
     """
 
     def __init__(self, name: str) -> None:
-        """Raises OSError. Whoever opens a name first makes it."""
+        """Open the lock of this name, or make it if it is not there. Raises OSError."""
         self._handle = Handle(win32.CreateMutex(same_user_only(), False, name))
         self._owner = 0
         self._afterwards: list[Callable[[], object]] = []
 
     def is_mine(self) -> bool:
-        """Whether this thread holds the lock, so that this call has interrupted something."""
+        """Return whether this thread holds the lock, so that this call interrupts a change."""
         return self._owner == threading.get_ident()
 
     def acquire(self) -> bool:
-        """Return whether the last owner died with the lock held.
+        """Take the lock; return whether its last owner died while holding it.
 
-        Raises IpcIOError(ETIMEDOUT) for a lock that stays taken.
+        Raises IpcIOError(ETIMEDOUT) if the lock is not free within PATIENCE seconds.
         """
         found = win32.WaitForSingleObject(self._handle.value, int(PATIENCE * 1000))
         if found not in (win32.WAIT_OBJECT_0, win32.WAIT_ABANDONED):
@@ -48,10 +49,14 @@ class Mutex:
         return bool(found == win32.WAIT_ABANDONED)
 
     def afterwards(self, step: Callable[[], object]) -> None:
-        """Do this before the lock is released that this thread holds. It must not raise."""
+        """Have `step` called before this thread releases the lock, which it holds.
+
+        `step` must not raise.
+        """
         self._afterwards.append(step)
 
     def release(self) -> None:
+        """Do the steps that were left to `afterwards`, and give the lock back."""
         while self._afterwards:
             self._afterwards.pop(0)()
         self._owner = 0

@@ -1,4 +1,4 @@
-"""One overlapped call on a pipe, which the system may finish at any later time."""
+"""Overlapped calls on a pipe, which the system may finish at any later time."""
 
 from __future__ import annotations
 
@@ -6,17 +6,17 @@ import ctypes
 from ctypes.wintypes import DWORD
 
 from ipc_backend_windows import win32
-from ipc_backend_windows.errors import last_error
-from ipc_backend_windows.handles import Handle
+from ipc_backend_windows.kernel_handles import Handle
 
 _SIZE = ctypes.sizeof(win32.OVERLAPPED) + 8
 
 
 class Operation:
-    """A read or write of one byte, or a wait for a client.
+    """A read or write of one byte, or a wait for a client. One call at a time.
 
-    The memory that the system writes to is not Python's: it stays in place until the call has
-    ended, even when the interpreter ends before.
+    The system writes the outcome, and the byte, to memory at any time until the call has ended.
+    That memory is not Python's: it is freed only after the end of the call, even if the
+    interpreter ends before.
     """
 
     def __init__(self, pipe: Handle) -> None:
@@ -28,20 +28,20 @@ class Operation:
         self._overlapped = win32.OVERLAPPED.from_address(address)
         self._event: Handle | None = None
         self.active = False
-        """Whether a call was started whose outcome nobody has asked for."""
+        """Whether a call was started and its outcome was not asked for since."""
 
     def read(self, event: Handle) -> int:
-        """Start to read a byte; see `_start`."""
+        """Start to read a byte; `event` is set when it has come. Returns as `_start` does."""
         place, buffer = self._prepare(event)
         return self._start(win32.ReadFile(self._pipe.value, buffer, 1, None, place))
 
     def write(self) -> int:
-        """Start to write a byte, without an event; see `_start`."""
+        """Start to write a byte, without an event. Returns as `_start` does."""
         place, buffer = self._prepare(None)
         return self._start(win32.WriteFile(self._pipe.value, buffer, 1, None, place))
 
     def connect(self, event: Handle) -> int:
-        """Start to wait for a client; see `_start`."""
+        """Start to wait for a client; `event` is set when it comes. Returns as `_start` does."""
         place, _ = self._prepare(event)
         return self._start(win32.ConnectNamedPipe(self._pipe.value, place))
 
@@ -51,8 +51,10 @@ class Operation:
         return self._address, self._address + ctypes.sizeof(win32.OVERLAPPED)
 
     def _start(self, done: bool) -> int:
-        """Return 0 for a call that is under way or done: the event tells when. Any other error is
-        that of a call which ended at once, without setting the event."""
+        """Return 0 if the call is under way or done, so that its event is set when it has ended.
+
+        Otherwise return the error of a call that ended at once and sets no event.
+        """
         error = 0 if done else ctypes.get_last_error()
         if error in (0, win32.ERROR_IO_PENDING):
             self.active = True
@@ -60,23 +62,23 @@ class Operation:
         return error
 
     def finished(self) -> bool:
-        """Whether a started call has come to its end."""
+        """Return whether the started call has ended. Reads memory only, from any thread."""
         return self.active and self._overlapped.Internal != win32.STATUS_PENDING
 
     def result(self) -> int:
-        """The error of a finished call, or 0."""
+        """Return the error of the call that has ended, or 0."""
         self.active = False
         if win32.GetOverlappedResult(self._pipe.value, self._address, ctypes.byref(DWORD()), False):
             return 0
         return ctypes.get_last_error()
 
     def cancel(self) -> int:
-        """End a call that may be under way, and return its error; 0 if it was faster."""
+        """End the call, if one is under way, and return its error; 0 if it succeeded before."""
         if not self.active:
             return 0
-        win32.CancelIoEx(self._pipe.value, self._address)  # not found: it has just finished
+        win32.CancelIoEx(self._pipe.value, self._address)  # fails if the call has just ended
         while not self.finished():
-            # Others may use the same event, so that it does not say enough.
+            # Other calls may set the same event, so it alone does not show the end of this one.
             if self._event:
                 win32.WaitForSingleObject(self._event.value, 1)
             else:
@@ -84,11 +86,11 @@ class Operation:
         return self.result()
 
     def interrupt(self) -> None:
-        """Make a call that another thread waits for end soon."""
+        """End soon a call that another thread waits for. That thread asks for its outcome."""
         win32.CancelIoEx(self._pipe.value, self._address)
 
     def close(self) -> None:
-        """Cancel, and free the memory."""
+        """Cancel the call, and free its memory. Closing twice does nothing."""
         address, self._address = self._address, 0
         if address:
             if self.active:
@@ -96,16 +98,3 @@ class Operation:
                 self.cancel()
                 self._address = 0
             win32.HeapFree(win32.GetProcessHeap(), 0, address)
-
-
-def is_broken(pipe: Handle) -> bool:
-    """Whether the other end of a pipe is closed, though there may be bytes left to read.
-
-    Raises OSError, also for a handle that is closed.
-    """
-    if win32.PeekNamedPipe(pipe.value, None, 0, None, None, None):
-        return False
-    error = ctypes.get_last_error()
-    if error in (win32.ERROR_BROKEN_PIPE, win32.ERROR_PIPE_NOT_CONNECTED, win32.ERROR_NO_DATA):
-        return True
-    raise last_error()

@@ -1,4 +1,4 @@
-"""Who may open what has a name: this user only."""
+"""Access to kernel objects with a name: for this user only."""
 
 from __future__ import annotations
 
@@ -7,14 +7,16 @@ from ctypes.wintypes import DWORD, HANDLE
 
 from ipc_backend_windows import win32
 from ipc_backend_windows.errors import last_error
-from ipc_backend_windows.handles import Handle
+from ipc_backend_windows.kernel_handles import Handle
 
 _made: list[win32.SECURITY_ATTRIBUTES] = []
 
 
 def same_user_only() -> win32.SECURITY_ATTRIBUTES:
-    """Attributes with a protected descriptor that gives this process's user all rights, and
-    nobody else any. Handles made with them are not inherited. Raises OSError."""
+    """Return attributes that give all rights to this process's user and none to anybody else.
+
+    Children do not inherit handles made with them. Raises OSError.
+    """
     if not _made:
         descriptor = ctypes.c_void_p()
         if not win32.ConvertStringSecurityDescriptorToSecurityDescriptor(
@@ -27,14 +29,14 @@ def same_user_only() -> win32.SECURITY_ATTRIBUTES:
 
 
 def _user() -> str:
-    """The security identifier of this process's user, as text."""
+    """Return the security identifier of this process's user, as text."""
     value = HANDLE()
     if not win32.OpenProcessToken(win32.CURRENT_PROCESS, win32.TOKEN_QUERY, ctypes.byref(value)):
         raise last_error()
     token = Handle(value.value)
     size = DWORD()
     win32.GetTokenInformation(token.value, win32.TOKEN_USER, None, 0, ctypes.byref(size))
-    # TOKEN_USER begins with a pointer to the identifier, which lies in the same memory.
+    # TOKEN_USER begins with a pointer to the identifier, which is in the same memory.
     memory = (ctypes.c_void_p * (size.value // ctypes.sizeof(ctypes.c_void_p) + 1))()
     if not win32.GetTokenInformation(
         token.value, win32.TOKEN_USER, memory, ctypes.sizeof(memory), ctypes.byref(size)

@@ -1,4 +1,4 @@
-"""Waits with a deadline, which Ctrl-C ends."""
+"""Waits that end by a deadline, by an event, or by Ctrl-C."""
 
 from __future__ import annotations
 
@@ -7,24 +7,25 @@ import math
 import time
 from collections.abc import Sequence
 
-from ipc_backend_windows.handles import Handle
+from ipc_backend_windows.kernel_handles import Handle
 from ipc_backend_windows.win32 import WAIT_TIMEOUT
 
 _LONGEST = 0x7FFFFFFE
-"""Milliseconds that one call can wait."""
+"""The longest wait of one call, in milliseconds."""
 
 
 class Deadline:
-    """The time left of a timeout in seconds; None is no limit."""
+    """The end of a timeout of `timeout` seconds from now; None means never."""
 
     def __init__(self, timeout: float | None) -> None:
         self._at = None if timeout is None else time.perf_counter() + timeout
 
     def left(self) -> float | None:
-        """Seconds, not below 0."""
+        """Return the seconds left, not below 0; None without a limit."""
         return None if self._at is None else max(0.0, self._at - time.perf_counter())
 
     def passed(self) -> bool:
+        """Return whether the time is over."""
         return self._at is not None and time.perf_counter() >= self._at
 
 

@@ -1,7 +1,7 @@
-"""The calls and constants of kernel32 and advapi32 that are used here, declared and no more.
+"""Declarations of the calls and constants of kernel32 and advapi32 that this backend uses.
 
-A function that fails returns 0, or INVALID_HANDLE_VALUE for those that open files and pipes, and
-leaves its reason for `ctypes.get_last_error`.
+A function that fails returns 0, or INVALID_HANDLE_VALUE if it opens a file or pipe, and leaves the
+reason for `ctypes.get_last_error`.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What Wine cannot be made to do: calls of a fake kernel32 fail in place of the real ones."""
+"""Failures of the system that Wine cannot be brought to, from fakes of its calls."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from ipc_backend_windows import win32
 
 from ipc_core.spi import Attachment, Backend, Disconnected, Empty, IpcIOError
 from ipc_core.testing.bag import Bag
-from ipc_core.testing.handles import handles as count_handles
+from ipc_core.testing.open_handles import handles as count_handles
 
 
 class FakeDuplicateHandle:
-    """Is the real call until it has been made `good` times; then it fails for lack of memory."""
+    """The real call for the first `good` times, then one that fails for lack of memory."""
 
     def __init__(self, good: int) -> None:
         self._real = win32.DuplicateHandle
@@ -72,8 +72,8 @@ def test_failed_duplication_in_a_send(
 def test_no_memory_for_a_send(
     bag: Bag, backend: Backend, monkeypatch: pytest.MonkeyPatch, size: int
 ) -> None:
-    """B43: when the system has no memory, for a payload or for a longer queue, `send` says so, and
-    what was accepted arrives."""
+    """B43: when the system has no memory, for a payload or for a longer queue, `send` raises, and
+    every accepted message arrives."""
     tx, rx = bag.os_channel(backend)
     sent = 0
 
@@ -97,7 +97,7 @@ def test_failed_ring(bag: Bag, backend: Backend, monkeypatch: pytest.MonkeyPatch
     """B82: a byte that does not reach the pipe costs no message: the queue has it."""
     tx, rx = bag.os_channel(backend)
     with pytest.raises(Empty):
-        rx.recv(0.01)  # from now on the receiver waits to be told
+        rx.recv(0.01)  # from now on the receiver waits for a ring
 
     def fail(*arguments: Any) -> int:
         ctypes.set_last_error(win32.ERROR_NO_SYSTEM_RESOURCES)

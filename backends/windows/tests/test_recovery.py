@@ -1,8 +1,8 @@
-"""Handles are moved out of the table of the process that they were put into.
+"""Recovery of kernel handles: their move from another process's table into this one's.
 
-Handles that were recovered replace the old ones, which are closed: the rows of the catalogue where
-both are left open would keep a channel connected for ever. A number that is free again may be
-given to the new handle, so what is compared is the object, not the number.
+Recovered handles replace the old ones, which are closed; a channel whose old handle stayed open
+would be connected for ever. The system may give the number of a closed handle to the new one, so
+the tests compare objects, not numbers.
 """
 
 from __future__ import annotations
@@ -13,14 +13,21 @@ from ctypes.wintypes import BOOL, HANDLE
 
 import pytest
 from ipc_backend_windows import win32
-from ipc_backend_windows.handles import Handle, Process, new_event, opened, recover, this_process
-from ipc_backend_windows.memory import View, new_section
+from ipc_backend_windows.kernel_handles import (
+    Handle,
+    Process,
+    new_event,
+    opened,
+    recover,
+    this_process,
+)
+from ipc_backend_windows.section import View, new_section
 
 from ipc_core.spi import Backend, Disconnected
 from ipc_core.testing import programs
 from ipc_core.testing.bag import Bag
 from ipc_core.testing.children import Children
-from ipc_core.testing.handles import handles
+from ipc_core.testing.open_handles import handles
 
 compare = ctypes.WinDLL("kernelbase").CompareObjectHandles
 compare.argtypes = (HANDLE, HANDLE)
@@ -29,7 +36,7 @@ compare.restype = BOOL
 
 @pytest.fixture
 def kept() -> Iterator[list[Handle]]:
-    """Second handles, by which a test knows its objects."""
+    """Second handles of a test's objects, by which it knows them again."""
     kept: list[Handle] = []
     yield kept
     for handle in kept:
@@ -37,6 +44,7 @@ def kept() -> Iterator[list[Handle]]:
 
 
 def second(handle: int) -> int:
+    """Duplicate a handle of this process."""
     copied = ctypes.c_uint64()
     here = win32.CURRENT_PROCESS
     assert win32.DuplicateHandle(here, handle, here, ctypes.byref(copied), 0, False, 2)
@@ -44,13 +52,13 @@ def second(handle: int) -> int:
 
 
 def put(kept: list[Handle], makes: list[Handle]) -> list[int]:
-    """Give up handles; keep a second one of each."""
+    """Detach handles, and keep a second one of each; return the numbers."""
     kept += [Handle(second(handle.value)) for handle in makes]
     return [handle.detach() for handle in makes]
 
 
 def check(kept: list[Handle], recovered: list[int]) -> None:
-    """They are the objects that were put, in order, and each can be closed once."""
+    """Check that these are the kept objects, in order, and that each can be closed once."""
     assert all(compare(old.value, new) for old, new in zip(kept, recovered, strict=True))
     assert len(set(recovered)) == len(recovered)
     for handle in recovered:
@@ -125,7 +133,7 @@ def test_ends_of_a_channel(bag: Bag, backend: Backend, kept: list[Handle]) -> No
     """B106, B107: the handles of a sender and of a region work after they were recovered, and the
     sender's is the only one left: closing it disconnects."""
     tx, rx = bag.os_channel(backend)
-    entry = tx._line.entry(1)  # type: ignore[attr-defined]
+    entry = tx._writer.entry(1)  # type: ignore[attr-defined]
     region = bag.keep(backend.shared_memory(1024))
     (pipe,) = recover([second(entry.first)], this_process())
     tx.close()
@@ -133,7 +141,7 @@ def test_ends_of_a_channel(bag: Bag, backend: Backend, kept: list[Handle]) -> No
     assert win32.CloseHandle(pipe)
     with pytest.raises(Disconnected):
         rx.recv(30)
-    (section,) = recover([second(region._lend()[0].first)], this_process())  # type: ignore[attr-defined]
+    (section,) = recover([second(region.lend()[0].first)], this_process())  # type: ignore[attr-defined]
     view = View(section, 1024)
     view.bytes[0] = 9
     assert region.buffer[0] == 9

@@ -52,6 +52,6 @@ def test_json_and_msgspec_keep_apart(bag: Bag, backend: Backend) -> None:
         (bag.forged_channel(backend, codec="msgspec"), json_tx._format, "'json'.*'msgspec'"),
         (bag.forged_channel(backend), json_tx._format, "'json'.*'pickle'"),
     ):
-        tx[0].send(format.encode(["text"]))
+        tx[0].send(format.to_payload(["text"]))
         with pytest.raises(ipc.DecodeError, match=names):
             tx[1].recv()

@@ -1,5 +1,6 @@
 """The job of `ipc-core demo`: every file of a folder is hashed by worker processes.
 
-`worker` is the child's whole program. `pool` starts and ends the children, `files` finds and
-reads what they hash, `job` hands it out and checks every answer.
+`worker` is the child's whole program. `pool` starts and ends the children, `files` finds the files
+and loads them into shared memory, `job` hands them out and checks every answer, and `view` shows
+the progress and the result.
 """

@@ -1,4 +1,4 @@
-"""What there is to hash, and how it gets into shared memory."""
+"""The files to hash: found in a folder, and loaded into shared memory."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ class FileToHash(NamedTuple):
 
 
 class Unreadable(Exception):
-    """This file cannot be hashed; the text says why."""
+    """A file that cannot be hashed; the text is the reason."""
 
 
 def find_files(root: str, on_error: Callable[[str, str], None]) -> Iterator[FileToHash]:
     """Yield the regular files under `root`, or `root` itself, sorted by name in each folder.
 
-    Symbolic links below `root` are neither followed nor yielded. What cannot be listed goes to
-    `on_error` as path and reason.
+    Symbolic links below `root` are neither followed nor yielded. `on_error` is called with the path
+    and the reason of each file or folder that cannot be listed.
     """
     if not os.path.isdir(root):
         try:
@@ -82,11 +82,12 @@ def load(path: str) -> IpcSharedMemory:
 
 
 def _open(path: str, flags: int) -> int:
-    # Should a FIFO or a device have taken the file's place, opening and reading must not wait.
+    # A FIFO or a device may have taken the file's place: opening and reading must not wait.
     return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
 
 
 def _read(file: FileIO, size: int) -> IpcSharedMemory:
+    """Read the whole file into a region. Raises Unreadable if its size is another."""
     region = IpcSharedMemory.from_byte(0, size)
     try:
         view = region.buffer_mut()

@@ -1,4 +1,4 @@
-"""Hands out files to workers, checks their answers, and redoes what a dead worker leaves."""
+"""The job: hand out files to workers, check their answers, redo the files of a dead worker."""
 
 from __future__ import annotations
 
@@ -9,34 +9,35 @@ from dataclasses import dataclass, field
 from hashlib import sha256
 from itertools import count
 
-from ipc_core.channels.receiver_set import IpcReceiverSet, IpcSelectionResult, MessageReceived
+from ipc_core.channels.receiver_set import IpcReceiverSet
+from ipc_core.channels.selection import IpcSelectionResult, MessageReceived
 from ipc_core.cli.demo.files import FileToHash, Unreadable, load
 from ipc_core.cli.demo.pool import DemoError, Sent, Worker, ending
 from ipc_core.spi.errors import BrokenChannelError
 
 BYTES_IN_FLIGHT = 64 << 20
-"""Bytes of files that wait for an answer; a file larger than this travels alone."""
+"""The most bytes of files that wait for an answer; a larger file travels alone."""
 FILES_IN_FLIGHT = 256
-"""Requests that wait for an answer. Each holds two descriptors, of which a user has few."""
+"""The most requests that wait for an answer. Each holds two descriptors, which are scarce."""
 WINDOW = 8
-"""Requests of one worker that wait for an answer."""
+"""The most requests of one worker that wait for an answer."""
 
 
 @dataclass
 class WorkerReport:
-    """What one worker did. `seconds` run from the start of the job to its last answer."""
+    """The work of one worker. `seconds` run from the start of the job to its last answer."""
 
     pid: int
     files: int = 0
     bytes: int = 0
     seconds: float = 0.0
     ending: str = ""
-    """Empty for a worker that lived to the end."""
+    """The way in which it ended; empty for a worker that lived to the end."""
 
 
 @dataclass
 class Report:
-    """What became of the files. `skipped` has path and reason."""
+    """The outcome of a job. `skipped` holds path and reason, `mismatched` paths."""
 
     workers: list[WorkerReport]
     skipped: list[tuple[str, str]] = field(default_factory=list)
@@ -46,7 +47,7 @@ class Report:
 
     @property
     def done(self) -> int:
-        """How many files were hashed or skipped."""
+        """The number of files that were hashed or skipped."""
         return sum(worker.files for worker in self.workers) + len(self.skipped)
 
 
@@ -78,7 +79,7 @@ class Job:
         self._start = 0.0
 
     def run(self, progress: Callable[[int], None] = lambda done: None) -> Report:
-        """Hash every file; `progress` is told from time to time how many are done.
+        """Hash every file; call `progress` from time to time with the number that are done.
 
         Raises DemoError when no worker is left, IpcError when the system refuses.
         """
@@ -98,11 +99,12 @@ class Job:
         return self.report
 
     def _finished(self) -> bool:
+        """Whether every file is done, and the end of a killed worker was received."""
         outstanding = self._queue or any(worker.unanswered for worker in self._workers)
         return not outstanding and (self._killed is None or self._killed.gone)
 
     def _feed(self) -> None:
-        """Send files while there is room, each to the worker that has least to do."""
+        """Send files while there is room, each to the worker with the fewest requests."""
         while self._queue:
             ready = [w for w in self._workers if w.usable and len(w.unanswered) < self._window]
             path, size = self._queue[0]
@@ -116,18 +118,20 @@ class Job:
                 self.report.skipped.append((path, str(error)))
 
     def _send(self, path: str, worker: Worker) -> None:
+        """Send a file, or put it back if the worker is gone. Raises Unreadable."""
         with load(path) as region:
             number, size = next(self._numbers), len(region)
             digest = sha256(region.buffer).digest()
             try:
                 worker.requests.send((number, region, worker.replies))
             except BrokenChannelError:
-                worker.usable = False  # the set will tell that it is gone
+                worker.usable = False  # the set will report its end
                 self._queue.appendleft(FileToHash(path, size))
             else:
                 worker.unanswered[number] = Sent(path, size, digest)
 
     def _handle(self, result: IpcSelectionResult) -> None:
+        """Count an answer, or one of the two channel ends that a dead worker leaves behind."""
         worker, done = self._by_id[result.id]
         if isinstance(result, MessageReceived):
             number, digest = result.message.to()
@@ -141,12 +145,13 @@ class Job:
             worker.retire()
             done.ending = "killed" if worker is self._killed else ending(worker.process)
         else:
-            # What it answered before it died was received before this: nothing is done twice.
+            # Its replies come before this end: a file that it answered is not done twice.
             self.report.redone += len(worker.unanswered)
             self._queue.extendleft(FileToHash(s.path, s.size) for s in worker.unanswered.values())
             worker.unanswered.clear()
 
     def _kill_one(self) -> None:
+        """Kill the busiest worker, if one has requests."""
         self._to_kill = False
         busy = [worker for worker in self._workers if worker.unanswered]
         if busy:

@@ -1,4 +1,4 @@
-"""Worker processes: started, met through one-shot servers, and never left behind."""
+"""A pool of worker processes: started, connected by one-shot servers, and never left behind."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ START_LIMIT = 30.0  # seconds for a worker to connect
 END_LIMIT = 10.0  # seconds for a worker to end once it has nothing more to do
 NEEDED = Capability.CROSS_PROCESS | Capability.SHARED_MEMORY
 
-# Started like this, `-m` finds this very package, and no file of the user's folder can take the
-# place of a module.
-_IMPORT_ROOT = Path(__file__).parents[2]
+# The workers' current folder, where `-m` looks first: it finds this very package, and no file of
+# the user's folder can take the place of a module.
+_IMPORT_ROOT = Path(__file__).parents[3]
 
 
 class DemoError(Exception):
-    """The job cannot be finished; the text says why."""
+    """A job that cannot be finished; the text is the reason."""
 
 
 class Sent(NamedTuple):
@@ -45,7 +45,7 @@ class Sent(NamedTuple):
 
 @dataclass
 class Worker:
-    """What the parent holds of one worker. The ids are those of its receivers in the set."""
+    """The parent's ends and records of one worker. The ids are of its receivers in the set."""
 
     process: subprocess.Popen[bytes]
     requests: IpcSender[Request]
@@ -59,14 +59,14 @@ class Worker:
     gone: bool = False
 
     def retire(self) -> None:
-        """It is gone. Its reply channel closes once every reply it sent was received."""
+        """Record that it is gone. Its reply channel ends once every reply it sent is received."""
         self.usable, self.gone = False, True
         self.requests.close()
         self.replies.close()
 
 
 def check_backend() -> None:
-    """Raises NoBackendError or NotSupportedError if this job cannot be done here."""
+    """Raise NoBackendError or NotSupportedError if the chosen backend cannot do this job."""
     backend = choice.backend()
     missing = [need.name for need in Capability if need in NEEDED & ~backend.capabilities]
     if missing:
@@ -78,10 +78,10 @@ def check_backend() -> None:
 
 @contextmanager
 def pool(count: int) -> Iterator[tuple[IpcReceiverSet, list[Worker]]]:
-    """Start `count` workers; yield the set that hears from all of them, and the workers.
+    """Start `count` workers; yield the set with the receivers of all of them, and the workers.
 
-    They have ended when the block is left: of themselves, or killed if it is left by an
-    exception. For the main thread. Raises DemoError for a worker that does not start.
+    When the block is left they have ended: of themselves, or killed if it is left by an exception.
+    To be used in the main thread. Raises DemoError for a worker that does not start.
     """
     with ExitStack() as stack:
         received = stack.enter_context(IpcReceiverSet.new())
@@ -104,10 +104,11 @@ def pool(count: int) -> Iterator[tuple[IpcReceiverSet, list[Worker]]]:
 
 @contextmanager
 def _process(server_name: str) -> Iterator[subprocess.Popen[bytes]]:
+    """Start a worker; when the block is left, wait for its end, or kill it."""
     command = [sys.executable, "-m", "ipc_core.cli.demo.worker", server_name]
     started = []
     try:
-        with _ctrl_c_waits():
+        with _ctrl_c_deferred():
             # A session of its own: Ctrl-C is for the parent, which ends its workers.
             process = subprocess.Popen(
                 command, stdin=subprocess.DEVNULL, cwd=_IMPORT_ROOT, start_new_session=True
@@ -123,21 +124,22 @@ def _process(server_name: str) -> Iterator[subprocess.Popen[bytes]]:
 
 
 @contextmanager
-def _ctrl_c_waits() -> Iterator[None]:
-    """Let no KeyboardInterrupt come between the start of a process and our knowing of it."""
-    came: list[tuple[int, FrameType | None]] = []
-    before = signal.signal(signal.SIGINT, lambda number, frame: came.append((number, frame)))
+def _ctrl_c_deferred() -> Iterator[None]:
+    """Defer Ctrl-C while a process is started, so that no started process is forgotten."""
+    deferred: list[tuple[int, FrameType | None]] = []
+    before = signal.signal(signal.SIGINT, lambda number, frame: deferred.append((number, frame)))
     try:
         yield
     finally:
         signal.signal(signal.SIGINT, before)
-    if came and callable(before):
-        before(*came[0])
+    if deferred and callable(before):
+        before(*deferred[0])
 
 
 def _accept(
     server: IpcOneShotServer[IpcSender[Request]], process: subprocess.Popen[bytes]
 ) -> tuple[IpcReceiver[IpcSender[Request]], IpcSender[Request]]:
+    """Return a receiver that is disconnected when the worker ends, and the sender for requests."""
     try:
         return server.accept(START_LIMIT, child=process)
     except Disconnected as error:
@@ -147,6 +149,6 @@ def _accept(
 
 
 def ending(process: subprocess.Popen[bytes]) -> str:
-    """How a process ended, as the rest of a sentence about it."""
+    """Describe how a process ended, as the rest of a sentence about it."""
     status = process.wait(END_LIMIT)
     return f"was ended by signal {-status}" if status < 0 else f"exited with status {status}"

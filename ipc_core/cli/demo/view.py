@@ -1,4 +1,4 @@
-"""Shows the job: a progress bar on stderr while it runs, a table on stdout when it is done."""
+"""The view of a job: a progress bar on stderr while it runs, a table on stdout when it is done."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ from ipc_core.cli.demo.files import find_files
 from ipc_core.cli.demo.job import Job, Report
 from ipc_core.cli.demo.pool import pool
 
-_LISTED = 10  # skipped files that are named; the others are counted
+_LISTED = 10
+"""The most skipped files that are named; the others are counted."""
 
 
 def show(root: str, workers: int, *, kill_one: bool) -> int:
@@ -46,8 +47,10 @@ def show(root: str, workers: int, *, kill_one: bool) -> int:
 
 @contextmanager
 def _no_ctrl_c_lost() -> Iterator[Callable[[], None]]:
-    """Python drops a KeyboardInterrupt that comes while a `__del__` runs; yield what raises it
-    after all."""
+    """Yield a function that raises KeyboardInterrupt if Python dropped one in the block.
+
+    Python drops one that comes while a `__del__` runs.
+    """
     lost: list[BaseException] = []
     before = sys.unraisablehook
 
@@ -91,6 +94,7 @@ def _amounts(files: int, size: int, seconds: float) -> tuple[str, str, str]:
 
 
 def _remarks(report: Report) -> Iterable[str]:
+    """Yield the lines below the table."""
     if report.redone:
         yield f"{report.redone} files of a dead worker were redone by the others"
     for path in report.mismatched:

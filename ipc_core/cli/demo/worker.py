@@ -1,4 +1,4 @@
-"""The child's side: hashes what its parent sends, until the parent has no more to send."""
+"""The child's program: hash the regions that the parent sends, until it closes its sender."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ Request = tuple[int, ipc.IpcSharedMemory, ipc.IpcSender[Reply]]
 
 
 def serve(parent: ipc.IpcSender[ipc.IpcSender[Request]]) -> None:
-    """Tell the parent where to send requests; answer each on the sender that came with it."""
+    """Give the parent a sender for requests; answer each on the sender that came with it."""
     pair: tuple[ipc.IpcSender[Request], ipc.IpcReceiver[Request]] = ipc.channel()
     sender, requests = pair
     with sender:
@@ -25,7 +25,7 @@ def serve(parent: ipc.IpcSender[ipc.IpcSender[Request]]) -> None:
 
 
 def main(server_name: str) -> None:
-    # This sender stays open for life: its disconnect tells the parent that the worker is gone.
+    # This sender stays open to the end: its disconnect tells the parent that the worker is gone.
     with ipc.IpcSender[ipc.IpcSender[Request]].connect(server_name) as parent:
         serve(parent)
 
@@ -34,6 +34,6 @@ if __name__ == "__main__":
     try:
         main(sys.argv[1])
     except ipc.BrokenChannelError:
-        sys.exit(1)  # the parent is gone, nobody waits for an answer
+        sys.exit(1)  # the parent is gone, and nobody waits for an answer
     except ipc.IpcIOError as error:
         sys.exit(f"demo worker: {error}")

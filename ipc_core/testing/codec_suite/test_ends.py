@@ -103,10 +103,10 @@ class TestCodecEnds:
 
 
 def _encoded(tx: IpcSender[Any], message: object) -> bytes:
-    from ipc_core.messages.message import encode
+    from ipc_core.messages.message import encode_message
 
     try:
-        data, _ = encode(tx._format, message)
+        data, _ = encode_message(tx._format, message)
     except EncodeError as error:
         pytest.skip(f"it carries none: {error}")
     return joined(data)

@@ -38,7 +38,7 @@ class TestCodecTrust:
             payloads = [*wrapped(codec.name)]
             for bomb in (Bomb("alone"), [Bomb("in a list")], {"key": Bomb("in a dict")}):
                 try:
-                    payloads.append(joined(bound(codec, type_).encode(bomb)))
+                    payloads.append(joined(bound(codec, type_).to_payload(bomb)))
                 except Exception:
                     continue
             for payload in payloads:
@@ -54,7 +54,7 @@ class TestCodecTrust:
         start = tags.FIRST_BYTE + codec.name.encode() + b"\0"
         for type_, value in self.samples:
             tx, rx = bag.forged_channel(backend, type_, codec=codec.name)
-            good = joined(bound(codec, type_).encode(value))
+            good = joined(bound(codec, type_).to_payload(value))
             for number in range(GARBAGE // len(self.samples) + 1):
                 changed = bytearray(good)
                 for _ in range(min(4, len(good) - len(start))):
@@ -67,7 +67,7 @@ class TestCodecTrust:
     def test_a_message_that_is_cut_off(self, bag: Bag, codec: Codec, backend: Backend) -> None:
         for type_, value in self.samples:
             tx, rx = bag.forged_channel(backend, type_, codec=codec.name)
-            good = joined(bound(codec, type_).encode(value))
+            good = joined(bound(codec, type_).to_payload(value))
             for size in {0, 1, len(good) // 2, len(good) - 1}:
                 tx.send(good[:size])
                 try:

@@ -50,19 +50,19 @@ class TestCodecValues:
         """The result of `encode` stays as it is while another message is encoded."""
         for type_, value in self.samples:
             format = bound(codec, type_)
-            first = format.encode(value)
+            first = format.to_payload(value)
             expected = joined(first)
             for other_type, other in self.samples:
                 if other_type == type_:
-                    format.encode(other)
+                    format.to_payload(other)
             assert joined(first) == expected
-            assert format.decode(expected) == value
+            assert format.from_payload(expected) == value
 
     def test_every_kind_of_buffer(self, codec: Codec) -> None:
         for type_, value in self.samples:
             format = bound(codec, type_)
-            for data in kinds_of_buffer(joined(format.encode(value))):
-                assert format.decode(data) == value
+            for data in kinds_of_buffer(joined(format.to_payload(value))):
+                assert format.from_payload(data) == value
 
     @pytest.mark.threads
     def test_threads(self, bag: Bag, codec: Codec, many_switches: None) -> None:
@@ -76,7 +76,7 @@ class TestCodecValues:
             start.wait(30)
             for number in range(300):
                 value = values[(number + offset) % len(values)]
-                assert format.decode(joined(format.encode(value))) == value
+                assert format.from_payload(joined(format.to_payload(value))) == value
 
         workers = [bag.thread(work, offset) for offset in range(4)]
         for worker in workers:

@@ -107,6 +107,15 @@ def hold(name: str) -> None:
     del held
 
 
+def hold_unread(name: str) -> None:
+    """Keep all receivers that come, and read nothing from them, until killed."""
+    _, tx, rx = meet(name)
+    held = []
+    while True:
+        held.append(rx.recv(60)[1])
+        tx.send(b"holding")
+
+
 def relay(name: str) -> None:
     """Pass on all that a received receiver yields."""
     _, tx, rx = meet(name)

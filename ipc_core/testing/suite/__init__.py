@@ -34,10 +34,15 @@ from ipc_core.testing.suite.codecs.test_pickling_main import TestPicklingMain
 from ipc_core.testing.suite.codecs.test_pickling_numpy import TestPicklingNumpy
 from ipc_core.testing.suite.codecs.test_typed import TestTyped, TestTypedProcesses
 from ipc_core.testing.suite.codecs.test_typed_values import TestTypedValues
+from ipc_core.testing.suite.processes.test_arguments import TestArguments
 from ipc_core.testing.suite.processes.test_bootstrap import TestBootstrap, TestBootstrapDeaths
 from ipc_core.testing.suite.processes.test_cross_process import TestCrossProcess
 from ipc_core.testing.suite.processes.test_descriptors import TestDescriptors
-from ipc_core.testing.suite.processes.test_forks import TestForks, TestForksInProcess
+from ipc_core.testing.suite.processes.test_forks import (
+    TestForks,
+    TestForksApart,
+    TestForksInProcess,
+)
 from ipc_core.testing.suite.processes.test_killed_peers import TestKilledPeers, TestSharedReceivers
 from ipc_core.testing.suite.processes.test_signals import TestSignals
 from ipc_core.testing.suite.transport.test_attachments import TestTransportAttachments
@@ -57,7 +62,9 @@ from ipc_core.testing.suite.transport.test_receiver_set import TestTransportRece
 from ipc_core.testing.suite.transport.test_receiver_set_changes import (
     TestTransportReceiverSetChanges,
 )
+from ipc_core.testing.suite.transport.test_refusals import TestTransportRefusals
 from ipc_core.testing.suite.transport.test_server import TestTransportServer
+from ipc_core.testing.suite.transport.test_unread import TestTransportUnread
 from ipc_core.testing.suite.transport.test_waiting import TestTransportWaiting
 
 
@@ -77,6 +84,8 @@ class BackendConformance(
     TestTransportMemory,
     TestTransportProcesses,
     TestTransportDeaths,
+    TestTransportUnread,
+    TestTransportRefusals,
     TestBytes,
     TestChannel,
     TestDisconnect,
@@ -117,7 +126,9 @@ class BackendConformance(
     TestDescriptors,
     TestKilledPeers,
     TestSharedReceivers,
+    TestArguments,
     TestForks,
+    TestForksApart,
     TestForksInProcess,
     TestSignals,
 ):

@@ -6,7 +6,10 @@ The conformance kit has to notice. Without FAULT it is faithful.
 from __future__ import annotations
 
 import itertools
+import mmap
 import os
+import tempfile
+import threading
 import time
 from collections.abc import Callable, Sequence
 from typing import Any, ClassVar
@@ -24,6 +27,8 @@ from ipc_core.spi import (
 
 FAULT = os.environ.get("FAULT", "")
 BASE = os.environ.get("FAULT_BASE", "inprocess")
+FORKS = "a forked child uses its parent's connection"
+NO_WAY = "has no way into another process"
 
 
 def unwrapped(handle: Any) -> Any:
@@ -54,6 +59,8 @@ class Sender(Handle):
         self, data: Any, attachments: Sequence[Any] = (), timeout: float | None = None
     ) -> None:
         whole = data if isinstance(data, (bytes, bytearray, memoryview)) else b"".join(data)
+        if FAULT == FORKS:
+            connection.ask()
         inner = [unwrapped(attachment) for attachment in attachments]
         if FAULT == "drops an attachment" and len(inner) > 1:
             inner.pop()
@@ -153,24 +160,51 @@ class Receiver(Handle):
         return data, handles
 
     def when_ready(self, callback: Callable[[], object]) -> Callable[[], object]:
+        if FAULT == "leaves a thread for each wait":
+            threading.Thread(target=time.sleep, args=(1000,), daemon=True).start()
         cancel: Callable[[], object] = self.inner.when_ready(callback)
         return cancel
 
     def close(self) -> None:
         if FAULT == "close does not wake":
             return  # the inner handle closes when it is dropped
+        if FAULT == "keeps the unread payloads of dead receivers":
+            _kept.extend(drain(self.inner))
         self.inner.close()
 
 
 _received = itertools.count()
 
 
-def drain(receiver: Any) -> None:
+_kept: list[Any] = []
+
+
+def drain(receiver: Any) -> list[Any]:
+    messages = []
     try:
         while True:
-            receiver.recv(0)
-    except (Empty, Disconnected):
-        pass
+            messages.append(receiver.recv(0)[0])
+    except (Empty, Disconnected, ClosedError):
+        return messages
+
+
+class Connection:
+    """A connection to an engine that breaks when two processes use it: forks share its state."""
+
+    def __init__(self) -> None:
+        self._engine = mmap.mmap(-1, 8)
+        self._asked = 0
+        self._lock = threading.Lock()
+
+    def ask(self) -> None:
+        with self._lock:
+            if int.from_bytes(self._engine[:8], "little") != self._asked:
+                raise RuntimeError("the engine has answered somebody else")
+            self._asked += 1
+            self._engine[:8] = self._asked.to_bytes(8, "little")
+
+
+connection = Connection()
 
 
 class Region(Handle):
@@ -223,17 +257,40 @@ class Set(Handle):
 
 
 class Server(Handle):
+    def __init__(self, inner: Any) -> None:
+        super().__init__(inner)
+        self.folder = None
+        if FAULT == "opens the folder of its servers to all":
+            self.folder = tempfile.mkdtemp()
+            os.chmod(self.folder, 0o755)
+        if FAULT == "names its servers by the clock":
+            self.name = str(time.time_ns())
+            _names[self.name] = inner.name
+
+    def close(self) -> None:
+        self.inner.close()
+        if self.folder:
+            os.rmdir(self.folder)
+            self.folder = None
+
     def accept(self, timeout: float | None) -> tuple[Any, Any, Any]:
         receiver, data, attachments = self.inner.accept(timeout)
         return Receiver(receiver), data, [wrapped(a) for a in attachments]
 
 
+_names: dict[str, str] = {}
+
+
 class FaultyBackend(Backend):
     name: ClassVar[str] = "faulty"
-    capabilities: ClassVar[Capability] = choice.backend(BASE).capabilities
+    capabilities: ClassVar[Capability] = choice.backend(BASE).capabilities & ~(
+        Capability.FORK if FAULT == FORKS else Capability(0)
+    )
     size_hints: ClassVar[tuple[int, ...]] = choice.backend(BASE).size_hints
 
     def channel(self, capacity: int | None = None) -> tuple[Any, Any]:
+        if FAULT == "lets an error of the engine escape":
+            os.close(os.open(os.devnull, os.O_RDONLY))
         tx, rx = choice.backend(BASE).channel(capacity)
         return Sender(tx), Receiver(rx)
 
@@ -244,6 +301,7 @@ class FaultyBackend(Backend):
         return Server(choice.backend(BASE).one_shot_server())
 
     def connect(self, name: str) -> Any:
+        name = _names.get(name, name)
         try:
             return Sender(choice.backend(BASE).connect(name))
         except OSError:
@@ -252,7 +310,17 @@ class FaultyBackend(Backend):
             raise
 
     def shared_memory(self, data_or_size: Any) -> Any:
+        if FAULT == "never unlinks the files of regions":
+            os.close(tempfile.mkstemp()[0])
         return Region(choice.backend(BASE).shared_memory(data_or_size))
+
+    if FAULT != NO_WAY:
+
+        def for_child(self, handle: Any) -> object:
+            return choice.backend(BASE).for_child(unwrapped(handle))
+
+        def from_parent(self, inheritable: Any) -> Any:
+            return wrapped(choice.backend(BASE).from_parent(inheritable))
 
 
 @hookimpl

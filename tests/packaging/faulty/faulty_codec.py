@@ -40,7 +40,9 @@ class FaultyCoder:
                 return declared
             return redeem(declared, reference)
 
-        inner = codecs.find(BASE).bind(type, attach_or_not, redeem_or_not)
+        attaching: Any = attach_or_not
+        attaching.start_over = attach.start_over
+        inner = codecs.find(BASE).bind(type, attaching, redeem_or_not)
         self._inner: Any = inner
         self._shared = bytearray()
         self._last: Any = None

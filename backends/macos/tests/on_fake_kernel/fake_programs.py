@@ -1,4 +1,4 @@
-"""What the child processes of `test_on_fake_kernel.py` do."""
+"""The programs of the child processes of `test_on_fake_kernel.py`."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from ipc_core.plugins import choice
 
 
 def _meet(name: str) -> tuple[Any, Any]:
-    """Hand out a sender; return the sender to the parent, and the receiver of what it sends."""
+    """Hand out a sender; return the sender to the parent, and the receiver of its messages."""
     backend, address = choice.find_server(name, "once")[0], name.partition(":")[2]
     to_parent = backend.connect(address)
     tx, rx = backend.channel()
@@ -56,32 +56,32 @@ def fill_and_exit(name: str, count: str) -> None:
         sender.send(b"%d" % number)
 
 
-def forge(name: str, what: str) -> None:
+def forge(name: str, forgery: str) -> None:
     """Send a message that no backend would send; then a proper one."""
-    from ipc_backend_macos import frame, kernel, mach
+    from ipc_backend_macos import kernel, mach, wire
 
     to_parent, rx = _meet(name)
-    destination = to_parent.destination.name
+    destination = to_parent.open_port().name
     spare = kernel.new_port()
     kernel.make_send(spare)
     bits, remote, local = mach.MACH_MSGH_BITS_COMPLEX | mach.MACH_MSG_TYPE_COPY_SEND, destination, 0
-    rest = frame.OURS.pack(frame.MAGIC, frame.VERSION, 0, 0, 0) + bytes(4)
-    descriptors = [frame.port_descriptor(spare, mach.MACH_MSG_TYPE_COPY_SEND)] * 3
-    id = frame.MESSAGE_ID
-    if what == "receive right":
-        descriptors = [frame.port_descriptor(kernel.new_port(), mach.MACH_MSG_TYPE_MOVE_RECEIVE)]
-    elif what == "array":
+    rest = wire.OURS.pack(wire.MAGIC, wire.VERSION, 0, 0, 0) + bytes(4)
+    descriptors = [wire.port_descriptor(spare, mach.MACH_MSG_TYPE_COPY_SEND)] * 3
+    id = wire.MESSAGE_ID
+    if forgery == "receive right":
+        descriptors = [wire.port_descriptor(kernel.new_port(), mach.MACH_MSG_TYPE_MOVE_RECEIVE)]
+    elif forgery == "array":
         address = kernel.allocate_memory(12)
         ctypes.memmove(address, (ctypes.c_uint32 * 3)(spare, spare, spare), 12)
         kind = mach.MACH_MSG_OOL_PORTS_DESCRIPTOR
         disposition = mach.MACH_MSG_TYPE_COPY_SEND
         descriptors = [mach.OOL.pack(address, 1, 0, disposition, kind, 3)]
-    elif what == "memory":
-        descriptors = [frame.region_descriptor(kernel.allocate_memory(9000), 9000)] * 1
-    elif what == "reply port":
+    elif forgery == "memory":
+        descriptors = [wire.region_descriptor(kernel.allocate_memory(9000), 9000)] * 1
+    elif forgery == "reply port":
         bits |= mach.MACH_MSG_TYPE_MAKE_SEND_ONCE << mach.MACH_MSGH_BITS_LOCAL_SHIFT
         local = spare
-    elif what == "false notification":
+    elif forgery == "false notification":
         bits, descriptors, id = mach.MACH_MSG_TYPE_COPY_SEND, [], mach.MACH_NOTIFY_NO_SENDERS
     body = mach.BODY.pack(len(descriptors)) + b"".join(descriptors) + rest
     body += bytes(-len(body) % 4)

@@ -23,17 +23,18 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from ipc_backend_macos import attendant, destination, kernel, locking
+from ipc_backend_macos import gate, kernel, lingering, locking, notifications, remote_port
+from ipc_backend_macos.listener import _Offer
 from ipc_backend_macos.mach import LibSystem
-from ipc_backend_macos.one_shot_server import _Offer
+from ipc_backend_macos.memory import Entry
 from ipc_backend_macos.receiver import MacosReceiver
 from ipc_backend_macos.receiver_set import MacosReceiverSet
-from ipc_backend_macos.shared_memory import Entry
 
 from ipc_core.spi import Backend, concurrency, hookimpl
 
 TESTS = Path(__file__).resolve().parent.parent
 VARIABLE = "IPC_CORE_FAKE_MACH"
+LIBRARY = "IPC_CORE_FAKE_MACH_LIBRARY"
 REPORT, VIOLATION = 10, 9
 
 _library: Any = None
@@ -67,7 +68,8 @@ def _built() -> Path:
     """The library, compiled once for each version of its source."""
     source = TESTS / "fake_libsystem.c"
     digest = hashlib.sha256(source.read_bytes()).hexdigest()[:16]
-    library = Path(tempfile.gettempdir()) / f"fake-libsystem-{os.getuid()}-{digest}.so"
+    folder = os.environ.setdefault(LIBRARY, tempfile.gettempdir())  # the kit sets another one
+    library = Path(folder) / f"fake-libsystem-{os.getuid()}-{digest}.so"
     if not library.exists():
         fresh = library.with_suffix(f".{os.getpid()}")
         compiler = os.environ.get("CC", "cc")
@@ -78,7 +80,7 @@ def _built() -> Path:
 
 
 def _start_broker() -> str:
-    """Start it. It ends, and removes its socket, when this process does."""
+    """Start the broker. It ends, and removes its socket, when this process ends."""
     path = f"{tempfile.mkdtemp(prefix='fake-mach-')}/broker"
     ours, _kept_open = os.pipe()
     broker = subprocess.Popen(
@@ -89,12 +91,13 @@ def _start_broker() -> str:
     assert broker.stdout is not None
     with broker.stdout as said:
         assert said.readline() == b"ready\n"
-    broker.returncode = 0  # nobody waits for it
+    broker.returncode = 0  # no thread waits for it
     return path
 
 
 def report() -> dict[str, Any]:
-    """What this process has in the fake kernel, and the violations of all processes so far."""
+    """Return the names and regions of this process in the fake kernel, and the violations of all
+    processes since the last report."""
     return _ask(REPORT, _library.fake_task()) | {"regions": _library.fake_regions()}
 
 
@@ -111,8 +114,9 @@ def _ask(op: int, argument: int, payload: bytes = b"") -> dict[str, Any]:
 
 
 def unaccounted(wanted: str = "", patience: float = 2) -> str:
-    """What this process has in the fake kernel that no object of the backend answers for, or that
-    one answers for in vain; `wanted`, empty when both agree, may take a moment to be reached."""
+    """Describe how the rights and regions of this process in the fake kernel differ from those that
+    the backend's objects own; empty if they agree. Wait for the description `wanted` for at most
+    `patience` seconds."""
     deadline = time.monotonic() + patience
     while True:
         with locking.LOCK:
@@ -135,9 +139,9 @@ def unaccounted(wanted: str = "", patience: float = 2) -> str:
 
 
 def _owned() -> dict[int, tuple[bool, bool, int, int]]:
-    """Receive right, set, send rights and send-once rights by name, as our objects have them."""
+    """The receive right, set, send rights and send-once rights of each name, by our objects."""
     parts: Any = concurrency._parts
-    receives, sets, sends = {attendant._attendant._port}, set(), Counter[int]()
+    receives, sets, sends = {notifications._port.name}, set(), Counter[int]()
     for thing in list(parts):  # all that has to be mended after a fork
         kind = type(thing)
         if kind is MacosReceiver:
@@ -147,13 +151,13 @@ def _owned() -> dict[int, tuple[bool, bool, int, int]]:
             sets.add(thing._set)
         elif kind is Entry or kind is _Offer:
             sends[thing.name if kind is Entry else thing._port] += 1
-    for name in destination._destinations:
+    for name in remote_port.remote_ports:
         sends[name] += 1
-    for name, gate in destination._own_gates.items():
+    for name, own in gate.own_gates.items():
         sends[name] += 1
-        if gate.shut:
+        if own.shut:
             receives.add(name)
-    for name, waiting in destination._closed_gates.items():
+    for name, waiting in gate.closed_gates.items():
         sends[name] += len(waiting)
     names = {*receives, *sets, *+sends} - {0}
     return {name: (name in receives, name in sets, sends[name], 0) for name in names}
@@ -165,7 +169,7 @@ def _mapped() -> int:
 
 
 def _check_exit() -> None:
-    """A child that ends normally has lost track of nothing."""
+    """Report a violation if a child that ends normally has lost track of a right."""
     gc.collect()
-    if not destination.held_messages() and (problems := unaccounted()):
+    if not lingering.held_messages() and (problems := unaccounted()):
         _ask(VIOLATION, 1, f"at exit of {sys.argv[1:]}: {problems}".encode())

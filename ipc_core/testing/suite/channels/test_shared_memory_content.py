@@ -196,7 +196,7 @@ class TestSharedMemoryContent:
         ],
     )
     def test_regions_of_nonsense(
-        self, make: Callable[[], object], error: type[Exception], text: str
+        self, bag: Bag, make: Callable[[], object], error: type[Exception], text: str
     ) -> None:
         """B21: an error of one line names the mistake."""
         with pytest.raises(error, match=text) as caught:

@@ -279,25 +279,25 @@ class TestTyped:
         for size in (1, 100_000, 2_000_000):
             text = "x" * size
             tx, rx = bag.forged_channel(backend)
-            tx.send(typed.encode(text))
+            tx.send(typed.to_payload(text))
             with pytest.raises(DecodeError) as caught:
                 rx.recv()
             if size == 1:  # of a large one the first bytes may be gone with the rest
                 assert "'msgspec' wrote this message" in str(caught.value)
                 assert "its receiver uses 'pickle'" in str(caught.value)
-            tx.send(plain.encode(text))
+            tx.send(plain.to_payload(text))
             assert rx.recv() == text
             tx, rx = bag.forged_channel(backend, str, codec=m.CODEC)
-            tx.send(plain.encode(text))
+            tx.send(plain.to_payload(text))
             with pytest.raises(DecodeError, match="its receiver uses 'msgspec'"):
                 rx.recv()
-            tx.send(typed.encode([text]))
+            tx.send(typed.to_payload([text]))
             with pytest.raises(DecodeError, match="Expected `str`, got `array`"):
                 rx.recv()
-            tx.send(typed.encode(text))
+            tx.send(typed.to_payload(text))
             assert rx.recv() == text
 
-    def test_types_that_do_not_bind(self, messages: Any) -> None:
+    def test_types_that_do_not_bind(self, bag: Bag, messages: Any) -> None:
         """I40: a type that msgspec cannot carry is one TypeError, where the channel is made."""
         import ipc_core
 

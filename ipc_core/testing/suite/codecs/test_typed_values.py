@@ -150,7 +150,7 @@ class TestTypedValues:
         @RUN
         @given(order=orders(m), changes=changes, noise=st.binary(max_size=64))
         def forge(order: Any, changes: Any, noise: bytes) -> None:
-            good: Any = rx._format.encode(order)
+            good: Any = rx._format.to_payload(order)
             changed = bytearray(good)
             for place, value in changes:
                 changed[place % len(changed)] = value

@@ -162,6 +162,46 @@ class TestForks:
         child.join(BOUND)
 
 
+@each_test(requires(Capability.CROSS_PROCESS))
+class TestForksApart:
+    def test_fork_child_has_connections_of_its_own(self, bag: Bag, children: Children) -> None:
+        """I36, I72: a forked child makes channels and connects as any process does; its use of
+        them, and its end, leave those of its parent as they are. FORK is about more: ends
+        that both inherit."""
+        tx, rx = bag.channel()
+        tx.send("before the fork")
+        assert rx.recv() == "before the fork"
+        tx.send(0)
+        server, name = bag.server()
+
+        def work() -> None:
+            with Bag() as own:
+                talk(*own.channel(), "child")
+                own.connect(name).send("done")
+
+        child = children.fork(work)
+        assert rx.recv() == 0
+        talk(tx, rx, "parent")
+        receiver, answer = server.accept(BOUND)
+        bag.keep(receiver)
+        assert answer == "done"
+        with pytest.raises(Disconnected):
+            receiver.try_recv_timeout(BOUND)
+        child.join(BOUND)
+        assert child.exitcode == 0
+        talk(tx, rx, "parent, afterwards")
+        talk(*bag.channel(), "parent, anew")
+
+
+def talk(
+    tx: ipc_core.IpcSender[object], rx: ipc_core.IpcReceiver[object], who: str, count: int = 200
+) -> None:
+    """Send and receive numbered messages."""
+    for number in range(count):
+        tx.send((who, number))
+        assert rx.try_recv_timeout(BOUND) == (who, number)
+
+
 @each_test(pytest.mark.threads)
 class TestForksInProcess:
     def test_fork_nothing_vanishes(self, bag: Bag, backend: Backend, children: Children) -> None:

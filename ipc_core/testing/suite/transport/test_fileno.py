@@ -8,7 +8,7 @@ import pytest
 
 from ipc_core.spi import Backend, Capability, Disconnected, Empty
 from ipc_core.testing.bag import Bag
-from ipc_core.testing.marks import each_test, requires
+from ipc_core.testing.marks import each_test, requires, slow
 from ipc_core.testing.payloads import MIB, pattern, same
 
 
@@ -32,6 +32,7 @@ class TestTransportFileno:
             rx.recv(0)
         assert readable(fileno, 0)
 
+    @slow
     @requires(Capability.UNBOUNDED)
     @pytest.mark.parametrize("when", ["before", "queued", "half-read", "moved"])
     def test_transport_fileno_with_a_long_queue(

@@ -6,6 +6,7 @@ import pytest
 
 from ipc_core.spi import Backend, Buffer, Empty
 from ipc_core.testing.bag import Bag
+from ipc_core.testing.marks import slow
 from ipc_core.testing.payloads import MIB, PACKET, SENTENCE, packet_sizes, pattern, same
 
 
@@ -35,6 +36,7 @@ class TestTransportMessages:
         assert same(bag.os_recv(rx)[0], pattern(MIB))
         sending.result()
 
+    @slow
     @pytest.mark.threads
     def test_transport_huge_data(self, bag: Bag, backend: Backend) -> None:
         """B46: payloads of about 50 MiB arrive whole, after larger and smaller ones."""

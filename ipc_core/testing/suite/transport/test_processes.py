@@ -20,7 +20,7 @@ from ipc_core.spi import (
 )
 from ipc_core.testing.bag import Bag
 from ipc_core.testing.children import Children
-from ipc_core.testing.marks import each_test, requires
+from ipc_core.testing.marks import each_test, requires, slow
 from ipc_core.testing.payloads import MIB, SENTENCE, pattern, same
 from ipc_core.testing.programs import transport as programs
 from ipc_core.testing.states import state, wait_until
@@ -174,6 +174,7 @@ class TestTransportProcesses:
 
 @each_test(requires(Capability.CROSS_PROCESS))
 class TestTransportDeaths:
+    @slow
     @requires(Capability.OUTLIVES_SENDER, Capability.UNBOUNDED)
     @pytest.mark.parametrize("end", ["kill", "exit", "close"])
     def test_transport_messages_outlive_their_sender(

@@ -9,7 +9,7 @@ import pytest
 from ipc_core.messages.message import copied
 from ipc_core.spi import Backend, Capability, Disconnected, Empty
 from ipc_core.testing.bag import Bag
-from ipc_core.testing.marks import requires
+from ipc_core.testing.marks import requires, slow
 from ipc_core.testing.payloads import MIB, pattern, same
 
 
@@ -18,6 +18,7 @@ def numbers(count: int) -> list[bytes]:
 
 
 class TestTransportQueue:
+    @slow
     @requires(Capability.UNBOUNDED)
     def test_transport_send_never_waits(self, bag: Bag, backend: Backend) -> None:
         """B43: a hundred thousand messages and one of 64 MiB are sent before any is received."""

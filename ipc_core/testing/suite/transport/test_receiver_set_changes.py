@@ -6,7 +6,7 @@ import pytest
 
 from ipc_core.spi import Backend, Capability, ClosedError, Disconnected, Empty
 from ipc_core.testing.bag import Bag
-from ipc_core.testing.marks import requires
+from ipc_core.testing.marks import requires, slow
 from ipc_core.testing.payloads import MIB, pattern, same
 from ipc_core.testing.suite.transport.test_receiver_set import added, collect
 from ipc_core.testing.timing import AtLeast, Soon
@@ -39,6 +39,7 @@ class TestTransportReceiverSetChanges:
         with pytest.raises(KeyError):
             members.remove(1)
 
+    @slow
     @requires(Capability.UNBOUNDED)
     @pytest.mark.parametrize("before", [0, 1, 1000])
     def test_transport_long_queue_moves_through_a_set(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from math import log2
 from typing import Any
 
 import pytest
@@ -223,6 +224,17 @@ class TestTransportServer:
             assert name.isprintable()
             public = choice.server_name(backend, "once", name)
             assert choice.find_server(public, "once") == (backend, name)
+
+    def test_transport_server_names_cannot_be_guessed(self, bag: Bag, backend: Backend) -> None:
+        """B78: the part of a name that changes each time is worth 48 bits or more: a clock, a
+        counter or the number of a process is not."""
+        names = []
+        for _ in range(64):
+            server = bag.keep(backend.one_shot_server())
+            names.append(server.name)
+            server.close()
+        bits = sum(log2(len(set(letters))) for letters in zip(*names, strict=False))
+        assert bits >= 48, f"names such as {names[:3]} differ by {bits:.0f} bits"
 
     def test_transport_server_unknown_name(self, bag: Bag, backend: Backend) -> None:
         """B76: a name that no server has, or is no name at all, is an IpcIOError at once."""

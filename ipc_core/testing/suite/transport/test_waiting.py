@@ -16,6 +16,7 @@ from ipc_core.messages.message import copied
 from ipc_core.spi import Backend, Empty
 from ipc_core.testing.bag import Bag
 from ipc_core.testing.payloads import MIB, SENTENCE, pattern, same
+from ipc_core.testing.states import wait_until
 from ipc_core.testing.timing import AtLeast, Soon
 
 LONGEST = [30, 1e7, 1e10, 1e300]
@@ -32,6 +33,23 @@ class TestTransportWaiting:
         assert bag.os_recv(rx, 0)[0] == SENTENCE
         with pytest.raises(Empty):
             rx.recv(0)
+
+    def test_transport_when_ready(self, bag: Bag, backend: Backend) -> None:
+        """B36: where there is no descriptor, `when_ready` calls back once when there is a message,
+        or no sender is left, and never once it was taken back; nothing of it stays."""
+        tx, rx = bag.os_channel(backend)
+        if rx.fileno() is not None:
+            pytest.skip("its receivers have a descriptor")
+        calls: list[str] = []
+        rx.when_ready(lambda: calls.append("taken back"))()
+        rx.when_ready(lambda: calls.append("message"))
+        tx.send(SENTENCE)
+        wait_until(lambda: calls, "a message calls back")
+        assert bag.os_recv(rx)[0] == SENTENCE
+        rx.when_ready(lambda: calls.append("end"))
+        tx.close()
+        wait_until(lambda: len(calls) > 1, "the end calls back")
+        assert calls == ["message", "end"]
 
     @pytest.mark.threads
     def test_transport_try_recv_large(self, bag: Bag, backend: Backend) -> None:
