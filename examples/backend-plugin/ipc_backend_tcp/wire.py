@@ -1,4 +1,4 @@
-"""What travels on a connection, and the client's end of one.
+"""The frames on a connection, and the client's end of one.
 
 A frame is a kind, a length and a body. The client asks and the broker answers:
 
@@ -48,7 +48,7 @@ Frame = enum.IntEnum(
 
 
 class Role(enum.IntEnum):
-    """What a connection is to its channel."""
+    """The part of a connection in its channel."""
 
     SENDER = 1
     RECEIVER = 2
@@ -97,7 +97,7 @@ def _read(sock: socket.socket, size: int) -> bytearray:
 
 
 def pack_attachments(attachments: Sequence[tuple[Role, Address]]) -> bytes:
-    """What precedes the payload in the body of a SEND or MESSAGE."""
+    """Return the bytes before the payload in the body of a SEND or MESSAGE."""
     packed = _COUNT.pack(len(attachments)) + b"".join(
         _ATTACHMENT.pack(role, *address) for role, address in attachments
     )
