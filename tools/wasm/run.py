@@ -2,7 +2,7 @@
 
     python tools/wasm/run.py [pyodide] [wasi] [-- pytest arguments]
 
-Installs all that is missing into .wasm/, from the lock files beside this file. Without arguments for
+Installs missing parts into .wasm/, from the lock files beside this file. Without arguments for
 pytest it runs the conformance kit and the tests of the inprocess backend.
 """
 
