@@ -139,6 +139,10 @@ def test_one_file_or_none(tree: Path, tmp_path: Path, kill: list[str]) -> None:
         assert rows(result.stdout)["total"][0] == count
 
 
+def test_workers_start_where_this_ipc_core_is() -> None:
+    assert (pool_module._IMPORT_ROOT / "ipc_core" / "cli" / "demo" / "worker.py").exists()
+
+
 def test_modules_in_the_working_folder_do_not_run(tmp_path: Path) -> None:
     (tmp_path / "hashlib.py").write_text("raise SystemExit('wrong hashlib')")
     result = subprocess.run(
