@@ -19,15 +19,15 @@ T = TypeVar("T")
 
 
 class Bag(ExitStack):
-    """Keeps what a test makes or receives; closing twice is allowed, so tests close freely."""
+    """The closables of a test, closed when it ends. Tests may close them before."""
 
     def __init__(self) -> None:
         super().__init__()
         self._workers: list[Worker] = []
-        self.callback(self._join)  # last, when closing has woken whoever still waits
+        self.callback(self._join)  # last, when closing has woken the threads that still wait
 
     def keep(self, closable: T) -> T:
-        """Close this too when the test ends."""
+        """Close `closable` too when the test ends."""
         self.callback(closable.close)  # type: ignore[attr-defined]
         return closable
 
@@ -81,7 +81,7 @@ class Bag(ExitStack):
         return self.keep(ipc_core.IpcSharedMemory.from_bytes(data))
 
     def allow_descriptors(self, count: int) -> None:
-        """Let this process open so many; skips the test if the system does not let it."""
+        """Raise this process's limit of open files to that number; skips the test if refused."""
         if sys.platform != "win32":
             try:
                 from resource import RLIMIT_NOFILE, getrlimit, setrlimit
@@ -97,7 +97,7 @@ class Bag(ExitStack):
                 self.callback(setrlimit, RLIMIT_NOFILE, (soft, hard))
 
     def thread(self, target: Callable[..., Any], *args: Any) -> Worker:
-        """Run a function in a thread; `result()` waits for it and raises what it raised."""
+        """Run a function in a thread; `result()` waits for it and raises its exception."""
         worker = Worker(target, args)
         self._workers.append(worker)
         worker.start()
@@ -109,7 +109,7 @@ class Bag(ExitStack):
 
 
 class Worker(threading.Thread):
-    """A thread whose outcome can be asked for."""
+    """A thread with a result to ask for."""
 
     def __init__(self, target: Callable[..., Any], args: tuple[Any, ...]) -> None:
         super().__init__(daemon=True)

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 exploded: list[object] = []
-"""What went off since it was last cleared."""
+"""The bombs that went off since this list was last cleared."""
 
 
 def explode(how: object) -> object:
@@ -16,7 +16,7 @@ def explode(how: object) -> object:
 
 
 class Bomb:
-    """Calls `explode` when it is unpickled."""
+    """An object that calls `explode` when it is unpickled."""
 
     def __init__(self, how: object) -> None:
         self._how = how

@@ -18,7 +18,7 @@ _PROGRAM = "import sys; from ipc_core.testing.children import run; run(*sys.argv
 
 
 class Children:
-    """Starts functions of importable modules in processes of their own."""
+    """A starter of importable modules' functions in processes of their own."""
 
     def __init__(self) -> None:
         self._started: list[subprocess.Popen[bytes]] = []
@@ -34,7 +34,7 @@ class Children:
         return self._start(module.__file__, *args)
 
     def _start(self, *args: str) -> subprocess.Popen[bytes]:
-        # It finds its modules where this process does.
+        # The child finds its modules where this process does.
         environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
         child = subprocess.Popen([sys.executable, *args], stdin=subprocess.DEVNULL, env=environment)
         self._started.append(child)
@@ -87,7 +87,7 @@ class Children:
 
 
 def run(module: str, function: str, *args: str) -> None:
-    """Call a module's function: what a child does."""
+    """Call a module's function in the child."""
     found: Any = importlib.import_module(module)
     for part in function.split("."):
         found = getattr(found, part)

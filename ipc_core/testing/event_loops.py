@@ -1,4 +1,4 @@
-"""Runs coroutines in tests, also where an event loop has nothing to select on."""
+"""Coroutines in tests, also where an event loop has nothing to select on."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ import anyio
 import pytest
 
 _TURNS = 20
-"""No task of a test takes so many turns before it waits."""
+"""A number of turns that no task of a test takes before it waits."""
 
 
 def run(main: Callable[[], Awaitable[Any]], loop: str) -> Any:
-    """Run `main()` to its end on a new loop, "asyncio" or "trio"; return what it returns.
+    """Run `main()` to its end on a new loop, "asyncio" or "trio"; return its result.
 
     Skips the test in a Pyodide that cannot wait for a coroutine.
     """
@@ -30,7 +30,7 @@ def run(main: Callable[[], Awaitable[Any]], loop: str) -> Any:
 async def all_tasks_blocked() -> None:
     """Return when every other task of the loop waits for something."""
     if sys.platform == "emscripten":
-        # There the task that runs the tests is one of them, and never waits.
+        # There the loop's tasks include the one that runs the tests, which never waits.
         for _ in range(_TURNS):
             await asyncio.sleep(0)
     else:

@@ -24,11 +24,11 @@ from ipc_core.testing.machine import PATIENCE, Channel, ChannelMachine, Held, Me
 
 
 class Interruption(BaseException):
-    """What the interrupted steps are interrupted with."""
+    """The exception that interrupts a step."""
 
 
 class Raising:
-    """Cannot be pickled: the error it is made with is raised half-way."""
+    """An object that cannot be pickled: the error it is made with is raised half-way."""
 
     def __init__(self, error: BaseException) -> None:
         self.error = error
@@ -39,7 +39,7 @@ class Raising:
 
 class FaultMachine(ChannelMachine):
     """Sends that fail, waits that signals interrupt, descriptors that run out, and processes that
-    are killed while they hold ends. After each the model says what must still hold."""
+    are killed while they hold ends. After each the model states the facts that must still hold."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -52,7 +52,7 @@ class FaultMachine(ChannelMachine):
     )
     @precondition(lambda self: self.has("sender"))
     def send_what_fails(self, data: st.DataObject, error: type[BaseException]) -> None:
-        """Nothing is sent and every end stays usable, whatever was met before the error."""
+        """Nothing is sent and every end stays usable, wherever in the message the error is."""
         sender = self.some(data, "sender")
         carried = data.draw(st.lists(st.sampled_from(self.held), max_size=3, unique=True))
         wrapped = error not in (MemoryError, Interruption)
@@ -78,7 +78,7 @@ class FaultMachine(ChannelMachine):
     @rule()
     @precondition(lambda self: find_spec("resource") is not None and len(self.held) < 30)
     def make_channel_without_descriptors(self) -> None:
-        """It works, or fails with a clear error and leaves everything as it was."""
+        """Make a channel, or fail with a clear error and leave everything as it was."""
         with _no_more_descriptors():
             try:
                 tx, rx = ipc_core.channel()
@@ -91,7 +91,7 @@ class FaultMachine(ChannelMachine):
     @rule(data=st.data(), count=st.sampled_from([0, 1, 5, 400]), kill=st.booleans())
     @precondition(lambda self: self.forks and self.has("sender"))
     def child_sends_and_dies(self, data: st.DataObject, count: int, kill: bool) -> None:
-        """What a process sent before it was killed arrives."""
+        """Messages of a process arrive that it sent before it was killed."""
         sender = self.some(data, "sender")
         if sender.model not in self.reachable()[1]:
             return
@@ -107,7 +107,7 @@ class FaultMachine(ChannelMachine):
     @rule(data=st.data(), count=st.integers(0, 3), kill=st.booleans())
     @precondition(lambda self: self.forks and self.has("receiver"))
     def child_takes_and_dies(self, data: st.DataObject, count: int, kill: bool) -> None:
-        """A receiver that was sent to a process dies with it, and so does what is queued in it."""
+        """A receiver that was sent to a process dies with it, and so does its queue."""
         receiver = self.some(data, "receiver")
         carrier_tx, carrier_rx = ipc_core.channel()
 

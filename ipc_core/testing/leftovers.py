@@ -16,7 +16,7 @@ from pathlib import Path
 from ipc_core.testing.level import descriptors
 
 PATIENCE = 5.0
-"""What ends or is removed by itself, such as a thread of a connection, is gone by then: seconds."""
+"""Seconds within which things that end by themselves, such as a connection's thread, are gone."""
 
 SHARED_PLACES = ("/dev/shm", ".", os.environ.get("XDG_RUNTIME_DIR") or ".")
 """Folders beside the temporary one in which a backend might forget a file."""
@@ -65,7 +65,7 @@ def remove_private_folder() -> None:
 
 
 class Leftovers:
-    """What is open, runs and lies about now; `check` tells what a test has added to it."""
+    """The descriptors, threads and files of now; `check` reports those that a test has added."""
 
     def __init__(self) -> None:
         self._began = time.time()

@@ -1,4 +1,4 @@
-"""How many descriptors are open: as many after a test as before."""
+"""The number of open descriptors, which must be the same after a test as before."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ CAPACITY = 1024
 
 
 def descriptors() -> int:
-    """How many descriptors (on Windows, handles) this process has open; 0 where the system does
-    not tell."""
+    """Return the number of descriptors (on Windows, handles) that this process has open; 0
+    where the system does not tell."""
     if sys.platform == "win32":
-        from ipc_core.testing.handles import handles
+        from ipc_core.testing.open_handles import handles
 
         return handles()
     try:
@@ -28,7 +28,7 @@ _warm: set[str] = set()
 
 
 def warm_up(backend: Backend) -> None:
-    """Open what the backend keeps open for the rest of the process."""
+    """Open the resources that the backend keeps for the rest of the process."""
     sender, receiver = make_channel(backend)
     sender.send(b"x")
     receiver.recv(None)
@@ -37,7 +37,7 @@ def warm_up(backend: Backend) -> None:
     if backend.name not in _warm:
         _warm.add(backend.name)
         for part in (_warm_up_sets, _warm_up_servers, _warm_up_memory):
-            with suppress(Exception):  # tests of their own say what is wrong
+            with suppress(Exception):  # failures here have tests of their own
                 part(backend)
 
 

@@ -34,7 +34,7 @@ PATIENCE = 10
 
 @dataclass(eq=False)
 class Channel:
-    """The model of a channel: what is queued. Whether an end lives follows from who holds it."""
+    """The model of a channel: its queue. Whether an end lives follows from its holders."""
 
     number: int
     queue: deque[Message] = field(default_factory=deque)
@@ -42,7 +42,7 @@ class Channel:
 
 @dataclass(eq=False)
 class Held:
-    """An endpoint or region, and what the model thinks it is."""
+    """An endpoint or region, and the model's idea of it."""
 
     kind: str  # "sender", "receiver" or "region"
     model: Any  # a Channel, or the region's bytearray
@@ -51,7 +51,7 @@ class Held:
 
 @dataclass(eq=False)
 class Message:
-    """What was sent: a payload and the kinds and models of what it carries."""
+    """A sent message: a payload, and the kinds and models of its attachments."""
 
     payload: object
     carried: list[tuple[str, Any]]
@@ -80,7 +80,7 @@ class ChannelMachine(RuleBasedStateMachine):
         self.set.close()
         ipc_core.set_default_backend(None)
 
-    # What the model knows.
+    # Knowledge of the model.
 
     def reachable(self) -> tuple[set[Channel], set[Channel]]:
         """The channels that have a sender, and those that have a receiver: in hand, in the set,
@@ -105,7 +105,7 @@ class ChannelMachine(RuleBasedStateMachine):
     def has(self, kind: str) -> bool:
         return any(h.kind == kind for h in self.held)
 
-    # What can be done.
+    # Operations.
 
     @rule()
     @precondition(lambda self: len(self.held) < 30)

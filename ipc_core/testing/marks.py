@@ -1,4 +1,4 @@
-"""What a test needs of a backend."""
+"""The marks by which a test states its needs of a backend."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ipc_core.spi import Capability
 C = TypeVar("C", bound=type)
 
 drops = pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")
-"""For tests in which endpoints are dropped without `close()`, which `-X dev` warns of."""
+"""The mark of tests that drop endpoints without `close()`, of which `-X dev` warns."""
 
 slow = pytest.mark.ipc_slow
 """For tests of the transport that `--ipc-quick` leaves out."""

@@ -1,4 +1,4 @@
-"""What the tests of typed channels send. Needs msgspec: imported by the tests that have it."""
+"""Messages for the tests of typed channels. Needs msgspec: imported by the tests that have it."""
 
 from __future__ import annotations
 
@@ -104,12 +104,12 @@ class Tree(msgspec.Struct):
 
 
 def forged(value: object) -> bytes:
-    """A message, as a peer that does as it likes writes it."""
+    """Return a message as a hostile peer may write it."""
     return TAG + msgspec.msgpack.encode(value)
 
 
 def slot(number: object) -> Ext:
-    """What stands for an attachment in a message."""
+    """Return the placeholder of an attachment in a message."""
     return Ext(0x49, msgspec.msgpack.encode(number))
 
 

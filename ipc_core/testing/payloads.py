@@ -1,4 +1,4 @@
-"""What the tests send: bytes that show where they were cut, moved or mixed, and their sizes."""
+"""The payloads of the tests: bytes that show where they were cut, moved or mixed, and sizes."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ SENTENCE = b"1234567"
 
 
 def pattern(size: int, modulus: int = 251, flag: int = 0) -> bytes:
-    """`size` bytes of which number i is `i % modulus | flag`."""
+    """Return `size` bytes, of which number i is `i % modulus | flag`."""
     period = bytes(i % modulus | flag for i in range(modulus))
     return (period * (size // modulus + 1))[:size]
 
@@ -22,5 +22,5 @@ def packet_sizes(backend: Backend) -> list[int]:
 
 
 def same(payload: Payload, expected: Buffer) -> bool:
-    """Whether these are the same bytes; a failing assertion does not print megabytes."""
+    """Return whether these are the same bytes, so that a failing assertion prints no megabytes."""
     return len(payload) == len(expected) and copied(payload) == expected

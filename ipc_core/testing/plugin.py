@@ -1,10 +1,10 @@
 """The pytest plugin of the conformance kit: `-p ipc_core.testing.plugin`, and `--ipc-backend NAME`
 or `--ipc-codec NAME`.
 
-It chooses the backend for each test, skips what the backend does not claim to do, fails a run in
-which a claimed capability was never tested, limits every test in time, and checks that each test
-leaves no descriptor, thread or file. A backend or codec that is named and cannot be used fails the
-run.
+It chooses the backend for each test, skips tests of capabilities that it does not claim, fails a
+run in which a claimed capability was never tested, limits every test in time, and checks that each
+test leaves no descriptor, thread or file. A backend or codec that is named and cannot be used
+fails the run.
 """
 
 from __future__ import annotations
@@ -96,7 +96,7 @@ def private_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 def backend(
     request: pytest.FixtureRequest, private_folder: None, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Backend]:
-    """The backend under test; also what channels of the test, its threads and children use."""
+    """The backend under test; channels of the test, its threads and children use it too."""
     try:
         found = choice.backend(named_backend(request.node))
     except NoBackendError as error:
@@ -120,7 +120,7 @@ def codec(request: pytest.FixtureRequest, backend: Backend) -> Codec:
 
 @pytest.fixture
 def level(backend: Backend) -> Iterator[None]:
-    """Descriptors, threads and files are the same after the test as before."""
+    """Fail a test after which other descriptors, threads or files exist than before."""
     warm_up(backend)
     before = Leftovers()
     yield
@@ -129,22 +129,22 @@ def level(backend: Backend) -> Iterator[None]:
 
 @pytest.fixture
 def bag(level: None) -> Iterator[Bag]:
-    """Makes endpoints and closes them after the test."""
+    """A maker of endpoints that closes them after the test."""
     with Bag() as bag:
         yield bag
 
 
 @pytest.fixture
 def children(level: None) -> Iterator[Children]:
-    """Starts child processes, and ends those that a failed test left."""
+    """A starter of child processes, which ends those that a failed test left."""
     with Children() as children:
         yield children
 
 
 @pytest.fixture(params=["no descriptors", "refuse()"])
 def refused(request: pytest.FixtureRequest) -> Callable[[], AbstractContextManager[object]]:
-    """Makes the system refuse, inside a `with` block: it opens no more descriptors, or does what
-    the method `refuse` of the class that runs the kit says. Skips the test without such a method.
+    """A maker of `with` blocks in which the system refuses: to open descriptors, or as the method
+    `refuse` of the class that runs the kit decides. Skips the test without such a method.
     """
     if request.param == "no descriptors":
         return no_more_descriptors
@@ -179,7 +179,7 @@ def many_switches() -> Iterator[None]:
 
 @pytest.fixture
 def reports(monkeypatch: pytest.MonkeyPatch) -> list[BaseException]:
-    """What threads and the callbacks of routers raise, instead of printing it."""
+    """Exceptions of threads and of routers' callbacks, collected instead of printed."""
     reports: list[BaseException] = []
 
     def hook(arguments: threading.ExceptHookArgs) -> None:

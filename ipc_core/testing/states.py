@@ -11,7 +11,7 @@ _STEP = 0.001
 
 
 def wait_until(reached: Callable[[], object], what: str, timeout: float = 20) -> None:
-    """Look until `reached()` is true. Raises TimeoutError, naming `what`, after `timeout` s."""
+    """Look until `reached()` is true. Raises TimeoutError with the given text after `timeout` s."""
     deadline = time.monotonic() + timeout
     while not reached():
         if time.monotonic() > deadline:

@@ -104,7 +104,7 @@ class Summary:
 
 
 def is_of_the_kit(item: pytest.Item) -> bool:
-    """Whether this is a test of the suite for backends, by whatever class it was collected."""
+    """Return whether this is a test of the suite for backends, in any class that collected it."""
     cls = getattr(item, "cls", None)
     return cls is not None and any(_SUITE in base.__module__ for base in cls.__mro__)
 

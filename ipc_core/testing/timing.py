@@ -19,7 +19,7 @@ class _Timed:
 
 
 class AtLeast(_Timed):
-    """Fails a block that takes less than `seconds`, as far as the clock can tell."""
+    """Fail a block that takes less than `seconds`, as far as the clock can tell."""
 
     def __exit__(self, kind: object, *exc_info: object) -> None:
         took = self._took() + time.get_clock_info("monotonic").resolution
@@ -27,7 +27,7 @@ class AtLeast(_Timed):
 
 
 class Soon(_Timed):
-    """Fails a block that takes more than `seconds`: far more than any machine needs, far less
+    """Fail a block that takes more than `seconds`: far more than any machine needs, far less
     than the timeouts inside."""
 
     def __exit__(self, kind: object, *exc_info: object) -> None:

@@ -1,4 +1,4 @@
-"""Waits for states, with a bound, and looks at what a wait does."""
+"""Waits for states, with a bound, and observations of waits."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from ipc_core.testing.bag import Worker
 T = TypeVar("T")
 
 BOUND = 30
-"""No test waits longer for anything: seconds."""
+"""The seconds that a test waits at most."""
 
 SOON = 5
-"""What happens at once takes less, also on a busy machine: seconds."""
+"""The seconds that an immediate event takes at most, also on a busy machine."""
 
 
 def eventually(poll: Callable[[], T]) -> T:

@@ -1,4 +1,4 @@
-"""Which module may import which, and how much starting up may cost."""
+"""The imports allowed between modules, and the cost of starting up."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which backend is chosen, and what is said when none can be."""
+"""The choice of a backend, and the error when there is none."""
 
 from __future__ import annotations
 

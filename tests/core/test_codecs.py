@@ -1,4 +1,4 @@
-"""How codecs are found, and that the kit passes those of ipc-core."""
+"""The discovery of codecs; ipc-core's own pass the kit."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ def test_pickle_by_its_name_is_the_default() -> None:
 
 
 def test_a_name_begins_no_message_of_the_default_codec() -> None:
-    """Whatever a codec is called, the default codec refuses its messages at the first byte."""
+    """The default codec refuses at the first byte messages of codecs with any name."""
     assert tags.FIRST_BYTE[0] not in (pickle.PROTO[0], framed.FIRST_BYTE)
     tx, rx = ipc_core.channel()
     with tx, rx:

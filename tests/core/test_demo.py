@@ -53,7 +53,7 @@ def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def odd_tree(tree: Path) -> Iterator[Path]:
-    """The tree with what must not be hashed; one file of it is skipped, two unless root."""
+    """The tree with files that must not be hashed; one of them is skipped, two unless root."""
     odd = tree / "odd"
     odd.mkdir()
     (odd / "dangling").symlink_to("nowhere")
@@ -137,6 +137,10 @@ def test_one_file_or_none(tree: Path, tmp_path: Path, kill: list[str]) -> None:
         result = run("demo", path, *kill)
         assert (result.returncode, result.stderr) == (0, "")
         assert rows(result.stdout)["total"][0] == count
+
+
+def test_workers_start_where_this_ipc_core_is() -> None:
+    assert (pool_module._IMPORT_ROOT / "ipc_core" / "cli" / "demo" / "worker.py").exists()
 
 
 def test_modules_in_the_working_folder_do_not_run(tmp_path: Path) -> None:
@@ -277,7 +281,7 @@ sys.exit(__main__.main())
 def test_workers_end_when_the_parent_is_killed(tree: Path) -> None:
     with paused_job(tree) as parent:
         parent.kill()
-        _, errors = parent.communicate(timeout=LIMIT)  # waits for all who hold stderr
+        _, errors = parent.communicate(timeout=LIMIT)  # waits for all processes that hold stderr
     assert errors == ""
 
 

@@ -1,4 +1,4 @@
-"""A program may end with anything open: soon, without a word, and leaving nothing behind."""
+"""A program may end with anything open: promptly, silently, and leaving nothing behind."""
 
 from __future__ import annotations
 

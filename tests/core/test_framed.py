@@ -1,4 +1,4 @@
-"""Payloads with buffers beside the pickle: what is copied, and what a hostile one can do."""
+"""Payloads with buffers beside the pickle: their copies, and hostile ones."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ LARGE = 8 * MIB
 
 
 class Region:
-    """Pickles as a buffer, as the arrays of other libraries do."""
+    """An object pickled as a buffer, like the arrays of other libraries."""
 
     def __init__(self, memory: Any) -> None:
         self.memory = memory
@@ -35,7 +35,7 @@ class Region:
 
 @contextmanager
 def allocating_at_most(size: int) -> Iterator[None]:
-    """What Python allocates in the block is at no time more than so many bytes."""
+    """Assert that Python never allocates more than so many bytes in the block."""
     tracemalloc.start()
     try:
         yield
@@ -59,7 +59,7 @@ LARGE_ONES = {
     "region": lambda: Region(bytearray(LARGE)),
 }
 COPIES = {"bytes": 1, "bytearray": 1, "array": 1}
-"""What has to own its memory is copied once, by the receiver."""
+"""An object that has to own its memory is copied once, by the receiver."""
 
 
 @pytest.mark.parametrize("kind", LARGE_ONES)

@@ -135,7 +135,7 @@ def test_each_message_ends_the_wait_of_one_thread(mixed: Mixed) -> None:
 
 
 def test_two_threads_that_select_once(mixed: Mixed) -> None:
-    """What one of them has no use for is left to the other."""
+    """A result that one of them has no use for is left to the other."""
     group, senders = mixed
     tx = list(senders.values())[-1]
     for _ in range(20):
@@ -158,7 +158,7 @@ def test_two_threads_that_select_once(mixed: Mixed) -> None:
 
 
 def test_ctrl_c_loses_no_message(mixed: Mixed, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What helpers received when the wait of this thread was interrupted comes later."""
+    """Messages that helpers received while this thread was interrupted come later."""
     group, senders = mixed
     first_part = next(iter(group._sets._parts.values()))
     real, calls = first_part.select, 0

@@ -1,4 +1,4 @@
-"""Which pickler carries what, and what the wire shows of it."""
+"""The pickler of each kind of object, and its trace on the wire."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def encoded(obj: object) -> bytes:
 
 
 def test_what_is_of_main_goes_by_value(tmp_path: Any) -> None:
-    """Wherever C pickle writes the name of the module, and without dill."""
+    """Names of the main module are found wherever C pickle writes them, and without dill."""
     script = tmp_path / "script.py"
     script.write_text(PROGRAM)
     run = subprocess.run(
@@ -94,7 +94,7 @@ def test_what_copyreg_knows_later_is_used() -> None:
 
 
 def test_what_only_dill_knows(tmp_path: Any) -> None:
-    """Open files, by their names."""
+    """Open files travel by their names."""
     path = tmp_path / "file"
     path.write_text("text")
     with path.open() as file:
@@ -169,7 +169,7 @@ def test_output_of_other_threads_is_left_alone(capsys: pytest.CaptureFixture[str
 
 @pytest.mark.parametrize(("value", "safe"), [("1", True), ("yes", True), ("0", False), ("", False)])
 def test_safe_mode(monkeypatch: pytest.MonkeyPatch, value: str, safe: bool) -> None:
-    """It is read when a codec is bound, and sending works."""
+    """The safe mode's variable is read when a codec is bound, and sending works."""
     monkeypatch.setenv(pickled.SAFE_VARIABLE, value)
     coder = pickled.PickleCodec().bind(Any, None, None)
     monkeypatch.delenv(pickled.SAFE_VARIABLE)

@@ -1,4 +1,4 @@
-"""What the core does where no thread can start, as in WebAssembly."""
+"""The core where no thread can start, as in WebAssembly."""
 
 from __future__ import annotations
 

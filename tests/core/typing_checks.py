@@ -1,4 +1,4 @@
-"""What type checkers infer; checked by mypy, and harmless to run."""
+"""The types that type checkers infer; checked by mypy, and harmless to run."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 class Order:
-    """Something that travels."""
+    """A class of messages."""
 
 
 def channels() -> None:

@@ -1,4 +1,4 @@
-"""What the documentation says works: its examples run, its names and links exist.
+"""The documentation works: its examples run, its names and links exist.
 
 The ```python blocks of a page run as one program. A comment on the line before a block changes
 that: `<!-- program -->` runs it as a program of its own, `<!-- needs: anyio -->` only where that
@@ -58,7 +58,7 @@ def _raises(name):
 """
 
 _GIVES = re.compile(r"(\s*)(.*\S)\s+# -> (.*)")
-# What asyncio's debug mode says of a busy machine.
+# The warning of asyncio's debug mode on a busy machine.
 _SLOW = re.compile(r"Executing <.*> took \d+\.\d+ seconds\n")
 _PRINTS = re.compile(r"(\s*)print\((.*)\)")
 _RAISES = re.compile(r"(\s*)(.*\S)\s+# raises (\w+)")
@@ -97,7 +97,7 @@ def blocks(page: Path) -> list[Block]:
 
 
 def checked(line: str) -> str:
-    """A line of an example, with what its comment says made into a check."""
+    """A line of an example, with its comment made into a check."""
     raises = _RAISES.fullmatch(line)
     if raises:
         return f"{raises[1]}with _raises({raises[3]!r}): {raises[2]}"
@@ -120,7 +120,7 @@ def program(parts: list[Block]) -> str:
 
 
 def write_files(page: Path, folder: Path) -> None:
-    """The files that a page has."""
+    """Write the files that a page prints."""
     for block in blocks(page):
         if block.mark == "file":
             path = folder / block.value
@@ -252,7 +252,7 @@ def test_the_tree_of_the_repo_is_the_repo() -> None:
 
 
 def anchors(text: str) -> set[str]:
-    """What GitHub makes of headings."""
+    """Return the anchors that GitHub makes of headings."""
     headings = re.findall(r"^#+ (.*)$", text, re.MULTILINE)
     return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
 

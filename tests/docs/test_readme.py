@@ -1,4 +1,4 @@
-"""What the README prints works as printed."""
+"""The README's commands and examples work as printed."""
 
 from __future__ import annotations
 

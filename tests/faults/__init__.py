@@ -1,4 +1,4 @@
-"""Faults injected many times over, and what came of them: `python -m faults` from `tests`.
+"""Faults injected many times over, and their outcome: `python -m faults` from `tests`.
 
 Each module here declares scenarios with `@fault`. A few runs of each are a test; the full number
 fills the table in docs/reliability.md.
@@ -24,8 +24,8 @@ from ipc_core.testing.states import wait_until
 
 
 class Outcome:
-    """What a scenario saw. `lost` counts messages that were accepted and never arrived; `worst`
-    is the longest wait, in seconds."""
+    """The outcome of a scenario. `lost` counts messages that were accepted and never arrived;
+    `worst` is the longest wait, in seconds."""
 
     def __init__(self, runs: int) -> None:
         self.runs = runs
@@ -35,14 +35,14 @@ class Outcome:
 
     @contextmanager
     def waiting(self) -> Iterator[None]:
-        """Time a wait that a fault may prolong."""
+        """Measure a wait that a fault may prolong."""
         started = time.monotonic()
         yield
         self.worst = max(self.worst, time.monotonic() - started)
 
 
 class Fault:
-    """One scenario: what is done, how often for the table, and the longest wait it may cause."""
+    """One scenario: its function, its runs for the table, and the longest wait it may cause."""
 
     def __init__(
         self, text: str, runs: int, within: float, inject: Callable[[Outcome], None]
@@ -53,8 +53,8 @@ class Fault:
         self._inject = inject
 
     def run(self, runs: int) -> Outcome:
-        """Inject it so many times. Raises AssertionError when something other than a loss, a
-        leak or a delay went wrong."""
+        """Inject the fault `runs` times. Raises AssertionError when something other than a loss,
+        a leak or a delay went wrong."""
         outcome = Outcome(runs)
         with _temporary_folder() as folder:
             before = _resources(folder)

@@ -34,7 +34,7 @@ while True:
 
 @fault("a client killed on its way to a one-shot server", runs=1000, within=1)
 def client_killed_in_bootstrap(outcome: Outcome) -> None:
-    """What it had sent is accepted; else accept says at once that it left, or never came."""
+    """Its message is accepted; else accept says at once that it left, or never came."""
     nursery = subprocess.Popen(
         [sys.executable, "-c", CLIENT],
         stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,

@@ -65,7 +65,7 @@ class Board:
 
 
 class Parcel:
-    """A message of one size that says who sent it, in which run, and its number there."""
+    """A message of one size that states its sender, run and number."""
 
     def __init__(self, size: int) -> None:
         self._bytes = bytearray((_PATTERN * (size // len(_PATTERN) + 1))[:size])
@@ -99,7 +99,7 @@ def greet(name: str) -> Talk:
 
 
 def speak(name: str) -> None:
-    """Send numbered messages, a few ahead of what has arrived, until it is over."""
+    """Send numbered messages, a few ahead of those received, until the run is over."""
     _, orders = greet(name)
     who, tx, region = orders.recv()
     board = Board(region)
@@ -140,7 +140,7 @@ def send_and_stop(name: str) -> None:
 
 
 def receive_and_die(name: str) -> None:
-    """Fork a process that does as told with a receiver, and kill it; say when."""
+    """Fork a process that obeys orders with a receiver, and kill it; report the time."""
     to_parent, orders = greet(name)
     for rx, reads, delay in orders:
         with _Fork(_receive, rx, reads) as victim:
@@ -159,13 +159,13 @@ class _Fork:
             _work(work, args)
 
     def kill(self) -> float:
-        """Kill it; return when."""
+        """Kill the process; return the time."""
         now = time.monotonic()
         os.kill(self._pid, signal.SIGKILL)
         return now
 
     def stop(self) -> bool:
-        """Stop it; return whether it had not ended before."""
+        """Stop the process; return whether it had not ended before."""
         os.kill(self._pid, signal.SIGSTOP)
         options = os.WEXITED | os.WSTOPPED | os.WNOWAIT
         state = os.waitid(os.P_PID, self._pid, options)

@@ -106,8 +106,8 @@ def end(
     program: str = UNTIL_A_SIGNAL,
     options: tuple[str, ...] = (),
 ) -> tuple[int, str]:
-    """Run the program and end it at a random instant; return its status and what it printed to
-    stderr. What it leaves in its temporary folder counts as leaked."""
+    """Run the program and end it at a random instant; return its status and its
+    stderr. Files that it leaves in its temporary folder count as leaked."""
     with tempfile.TemporaryDirectory() as folder:
         regions = ["regions"] if backend == "unix" else []
         running = subprocess.Popen(

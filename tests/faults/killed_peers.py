@@ -18,7 +18,7 @@ from ipc_core.testing.children import Children
 
 WAIT = 3.0
 WITHIN = 3.2
-"""Seconds that a receive with WAIT as its timeout may take, whatever happens to the sender."""
+"""Seconds that a receive with WAIT as its timeout may take, with the sender killed or not."""
 
 PATIENCE = 20.0
 LONGEST_LIFE = {SIZES[0]: 0.02, SIZES[1]: 0.04, SIZES[2]: 0.15}
@@ -30,7 +30,7 @@ _large = lru_cache(2)(Parcel)
 
 
 class Crowd:
-    """A channel with three speakers and a nursery of victims; counts what arrives."""
+    """A channel with three speakers and a nursery of victims; counts arrivals."""
 
     def __init__(
         self, children: Children, outcome: Outcome, tx: Any, receive: Receive, nursery: Any
@@ -48,7 +48,7 @@ class Crowd:
         self.victims: dict[int, int] = {}
 
     def hear(self) -> None:
-        """Receive, and check what came."""
+        """Receive a message and check it."""
         with self._outcome.waiting():
             messages = self._receive(WAIT)
         for message in messages:
@@ -72,7 +72,7 @@ class Crowd:
         return True
 
     def report(self) -> list[Any]:
-        """What the nursery says; receive until it says something."""
+        """Return the nursery's report; receive until it comes."""
         reports: list[Any] = []
 
         def reported() -> bool:
@@ -246,7 +246,7 @@ def killed_receiver(outcome: Outcome) -> None:
 
 
 def _send_until_broken(tx: Any, chance: random.Random) -> None:
-    """Send all sizes; what a dead receiver left unread and overflowed does not hide its death."""
+    """Send all sizes; a dead receiver's unread and overflowed messages do not hide its death."""
     deadline = time.monotonic() + PATIENCE
     messages = [bytes(size) for size in (0, 100, 7000, 30_000, 60_000, crowd.MIB)]
     while time.monotonic() < deadline:

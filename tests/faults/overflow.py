@@ -37,7 +37,7 @@ class Counters:
 
 
 def forked(work: Callable[[], None]) -> int:
-    """Run this in a fork, which ends without clean-up."""
+    """Run a function in a fork, which ends without clean-up."""
     pid = os.fork()
     if not pid:
         try:
@@ -157,7 +157,7 @@ def receivers_moved_with_a_log(outcome: Outcome) -> None:
 
 
 def _numbers(receiver: Any, following: int, count: int) -> int:
-    """Read so many; return the number of the next."""
+    """Read that many messages; return the number of the next."""
     for _ in range(count):
         data, attachments = receiver.recv(5)
         assert int(data) == following

@@ -1,4 +1,4 @@
-"""A tenth of what `make faults` does."""
+"""A tenth of the runs of `make faults`."""
 
 from __future__ import annotations
 

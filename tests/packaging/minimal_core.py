@@ -1,4 +1,4 @@
-"""Run where the core alone is installed: it imports, and says what to install."""
+"""Run where the core alone is installed: it imports, and names the packages to install."""
 
 import sys
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-# Where most mistakes show; the whole kit runs for what does not.
+# The folders where most mistakes show; the whole kit runs for the others.
 QUICK = "TestTransport and not Limits and not Queue and not Death"
 FAULTY = Path(__file__).parent / "faulty"
 FAULTS = [

@@ -91,7 +91,8 @@ def test_the_wheel_of_the_core_holds_the_kit(wheels: dict[str, Path]) -> None:
 def test_the_wheel_of_a_backend_needs_the_core_and_announces_itself(
     wheels: dict[str, Path], package: str
 ) -> None:
-    """It holds every module of its source, has one entry point, and needs ipc-core alone."""
+    """A backend's wheel holds every module of its source, has one entry point, and needs ipc-core
+    alone."""
     files = {str(p.relative_to(FOLDERS[package])) for p in FOLDERS[package].glob(f"{package}/*.py")}
     assert files
     assert files <= names(wheels[package])
@@ -128,7 +129,7 @@ def test_the_core_has_the_extras_that_the_readme_names(wheels: dict[str, Path]) 
 def test_the_wheel_of_another_system_says_here_that_it_cannot_be_used(
     wheels: dict[str, Path], package: str, empty: Path, tmp_path: Path
 ) -> None:
-    """Installed on Linux, it is listed with the reason, and in nobody's way."""
+    """Another platform's backend on Linux is listed with a reason, and disturbs nothing."""
     if sys.platform != "linux":
         pytest.skip("it may be usable here")
     core = f"{wheels['ipc_core']}[cli]"
@@ -209,4 +210,4 @@ def test_a_strangers_codec_in_an_empty_environment(
                             cwd=tmp_path)  # fmt: skip
     listed = run(empty, "-m ipc_core codecs", cwd=tmp_path)
     assert "ipc-codec-json 0.1.0" in listed
-    assert "no: the codec 'msgspec'" in listed  # it is not installed here
+    assert "no: the codec 'msgspec'" in listed  # not installed here

@@ -1,4 +1,4 @@
-"""The tables of docs/platforms.md are what runs of the kit wrote down, and complete."""
+"""The tables of docs/platforms.md equal the reports of the kit's runs, and are complete."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Change = Callable[..., None]
 
 @pytest.fixture
 def reports(tmp_path: Path) -> Path:
-    """One for each row, of a kit with eight tests."""
+    """Write made-up reports, one for each row, of a kit with eight tests."""
     for name in platforms.ROWS:
         outcome = {
             "backend": name.rpartition("-")[2],

@@ -16,7 +16,7 @@ BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 SCRIPTS = sorted(path.name for path in BENCHMARKS.glob("*.py") if "__main__" in path.read_text())
 TRIES = 3
 MOST = 1.3
-"""What was measured is between 0.7 and 1.2, on the same machine at different times."""
+"""Measurements are between 0.7 and 1.2, on the same machine at different times."""
 
 
 @pytest.fixture(autouse=True)
@@ -65,7 +65,7 @@ def test_a_typed_channel_is_faster_than_the_default() -> None:
 
 @pytest.mark.timeout(300)
 def test_plain_data_goes_at_the_speed_of_pickle() -> None:
-    """The codec's share of a small dict; what is measured is between 1.15 and 1.2."""
+    """The codec's share of a small dict; measurements are between 1.15 and 1.2."""
     for _ in range(TRIES):
         (row,) = [row for row in run("codec.py") if row[0] == "| small dict, codec"]
         if float(row[3]) <= float(row[5].rstrip(" |")):

@@ -1,4 +1,4 @@
-"""Every command of the hosted workflows refers to what is there."""
+"""Every command of the hosted workflows refers to existing files and targets."""
 
 from __future__ import annotations
 

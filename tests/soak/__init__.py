@@ -1,1 +1,1 @@
-"""Processes that use channels in every way at random, and what must hold whatever happens."""
+"""Processes that use channels in every way at random, and the invariants that must hold."""

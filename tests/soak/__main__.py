@@ -1,6 +1,6 @@
 """`cd tests && python -m soak --seconds 600`: processes that use everything, some of them killed.
 
-Says in one line what happened; the status is 1 when a message is missing, or anything is left.
+Prints a summary of one line; the status is 1 when a message is missing, or anything is left.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ ROWS_PER_SECOND = 100
 
 
 class Conductor:
-    """Starts workers, makes them known to each other, and kills and stops all but the first."""
+    """A conductor that starts workers, connects them, and kills and stops all but the first."""
 
     def __init__(self, seed: int, seconds: float) -> None:
         self.random = random.Random(seed)
@@ -96,7 +96,7 @@ class Conductor:
             orders.close()
 
     def kill_all(self) -> None:
-        """End what still runs; nothing, if all went well."""
+        """End processes that still run; none do, if all went well."""
         for child, *_ in self.living.values():
             child.kill()
             child.wait(30)
@@ -113,7 +113,7 @@ def _order(orders: ipc.IpcSender[Any], *what: Any) -> None:
 
 
 def soak(seconds: float, seed: int) -> list[str]:
-    """Run; print the summary; return what was wrong."""
+    """Run; print the summary; return the violations found."""
     before = warm_up()
     conductor = Conductor(seed, seconds)
     try:
@@ -134,7 +134,7 @@ def soak(seconds: float, seed: int) -> list[str]:
 
 
 def left_folders() -> list[str]:
-    """What killed servers left, once another process has made a server there."""
+    """Report folders that killed servers left although another process has made a server."""
     python("make_a_server").wait(30)
     return [f"a server's folder is left: {name}" for name in os.listdir(tempfile.gettempdir())
             if name.startswith("ipc-")]  # fmt: skip

@@ -1,4 +1,4 @@
-"""What a process does at random."""
+"""The actions of a process, chosen at random."""
 
 from __future__ import annotations
 

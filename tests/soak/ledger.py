@@ -1,7 +1,7 @@
-"""Who sent how much to whom, in memory that outlives every process that writes it.
+"""A record of messages sent, in memory that outlives every process that writes it.
 
 Each channel has a row, and each sender in each process has one: a flow. Every word is written by
-one process at a time, so what a killed process wrote stays true, up to the message that it was
+one process at a time, so the words of a killed process stay true, up to the message that it was
 sending.
 """
 
@@ -87,7 +87,7 @@ class Ledger:
 
 
 class Account:
-    """What a ledger adds up to once every process has ended."""
+    """The sums of a ledger once every process has ended."""
 
     def __init__(self, ledger: Ledger, killed: set[int]) -> None:
         self._ledger = ledger
@@ -111,7 +111,7 @@ class Account:
     def _add_flow(self, row: int) -> None:
         _, channel, sent, received, *_ = self._words[row * _WORDS : (row + 1) * _WORDS]
         if received == sent + 1 and self._sender_was_killed(row):
-            sent = received  # killed before it could note what was accepted
+            sent = received  # killed before it could note the accepted message
         lost = sent - received
         self.sent += sent
         self.received += received
@@ -132,7 +132,7 @@ class Account:
         return not self._words[carrier * _WORDS + 1] and self._died_with_its_receiver(carrier)
 
     def _whereabouts(self, channel: int) -> str:
-        """Who had the receiver last, or in which message of which flow it was."""
+        """Describe the last holder of the receiver: a process, or a message of a flow."""
         _, _, holder, flow, number, _ = self._words[channel * _WORDS : (channel + 1) * _WORDS]
         rows = self._ledger.rows
         text = f"made by process {channel // rows}, last held by {holder - 1}"

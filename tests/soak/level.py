@@ -1,4 +1,4 @@
-"""What a process has open, and how much memory it uses of its own."""
+"""The open resources of a process, and the memory it uses of its own."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def resources() -> Resources:
 
 
 def warm_up() -> Resources:
-    """Use everything once, so that what a process keeps for its life is there; then count."""
+    """Use everything once, so that resources kept for life exist; then count."""
     members = ipc_core.IpcReceiverSet()
     with ipc_core.Router() as router, members:
         for add in (members.add, router.route_to_queue):
@@ -44,7 +44,7 @@ def warm_up() -> Resources:
 
 
 def differences(before: Resources) -> list[str]:
-    """What is not as it was, after a moment for what threads still have to close."""
+    """Describe each difference, after a moment in which threads may still close resources."""
     gc.collect()
     within(3, lambda: resources() == before)
     after = resources()

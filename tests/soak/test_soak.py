@@ -1,4 +1,4 @@
-"""The soak for some seconds: it finds nothing in what works, and something in what does not."""
+"""The soak for some seconds: it finds nothing in working code, and something in seeded faults."""
 
 from __future__ import annotations
 

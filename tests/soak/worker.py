@@ -22,7 +22,7 @@ _HEAD = struct.Struct("<QQ")
 
 
 class Violation(Exception):
-    """Something was not as it must be."""
+    """A violation of an invariant."""
 
 
 class Talker:
@@ -56,10 +56,10 @@ class Worker:
         self.servers: list[tuple[ipc.IpcOneShotServer[Any], int, float]] = []
         self.stopping = False
 
-    # What arrives.
+    # Messages that arrive.
 
     def take(self, message: Any) -> None:
-        """Check a message against the ledger, and take over what it carries."""
+        """Check a message against the ledger, and take over its attachments."""
         extras: Sequence[Any]
         if isinstance(message, bytes):
             flow, number = _HEAD.unpack_from(message)
@@ -156,7 +156,7 @@ class Worker:
         server.close()
         self.servers.remove((server, channel, until))
 
-    # What is done.
+    # Actions to choose from.
 
     def has_room(self) -> bool:
         return self.ledger.has_room(
@@ -207,7 +207,7 @@ class Worker:
         if len(self.talkers) >= MOST_HELD:
             drop_sender(self)
 
-    # From beginning to end.
+    # The course of a worker's life.
 
     def obey(self, orders: ipc.IpcReceiver[Any]) -> None:
         try:
@@ -225,7 +225,7 @@ class Worker:
                 self.forget(talker)
 
     def run(self, orders: ipc.IpcReceiver[Any]) -> list[str]:
-        """Act until told to stop, then receive all that is left; return what is wrong."""
+        """Act until told to stop, then receive all that is left; return the violations."""
         early = 0
         while not self.stopping:
             self.obey(orders)
@@ -251,12 +251,12 @@ class Worker:
 
 
 def make_a_server() -> None:
-    """As a side effect, what killed servers left is removed."""
+    """Make a server, which also removes the folders that killed servers left."""
     ipc.IpcOneShotServer[Any]().close()
 
 
 def main(name: str) -> None:
-    """Meet the conductor, work, and report what was wrong."""
+    """Meet the conductor, work, and report violations."""
     before = warm_up()
     reports = ipc.IpcSender[Any].connect(name)
     orders_tx, orders = ipc.channel()

@@ -1,4 +1,4 @@
-"""What runs inside both guests: pytest, with the arguments of the host's command line."""
+"""The program inside both guests: pytest, with the arguments of the host's command line."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import os
 import sys
 from typing import Any
 
-# What pytest, Hypothesis and dill look for and WASI does not have.
+# Provide the names that pytest, Hypothesis and dill look for and WASI does not have.
 os.environ["HYPOTHESIS_STORAGE_DIRECTORY"] = "/tmp/hypothesis"
 if not hasattr(os, "getuid"):
     os.getuid = lambda: 0

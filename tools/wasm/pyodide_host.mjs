@@ -20,6 +20,9 @@ const code = await python.runPythonAsync(`
 import sys
 sys.dont_write_bytecode = True
 sys.path[:0] = ["/packages", "/ours", "/tools"]
+import asyncio
+from late_timers import allow_late_timers
+allow_late_timers(asyncio.get_running_loop())
 if arguments:
     from guest import main
     code = main(arguments)

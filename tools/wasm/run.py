@@ -2,7 +2,7 @@
 
     python tools/wasm/run.py [pyodide] [wasi] [-- pytest arguments]
 
-Installs what is missing into .wasm/, from the lock files beside this file. Without arguments for
+Installs missing parts into .wasm/, from the lock files beside this file. Without arguments for
 pytest it runs the conformance kit and the tests of the inprocess backend.
 """
 
@@ -146,7 +146,7 @@ def main(arguments: list[str]) -> None:
         raise SystemExit(f"the guests are {' and '.join(GUESTS)}, not {', '.join(unknown)}")
     install()
     install_ours()
-    # Each takes one processor; what they print is shown one after the other.
+    # Each takes one processor; their output is shown one after the other.
     failures = []
     with ThreadPoolExecutor() as pool, ExitStack() as files:
         outputs = {guest: files.enter_context(TemporaryFile("w+")) for guest in guests}

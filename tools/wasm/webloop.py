@@ -54,6 +54,42 @@ async def streams_wake_for_a_timer() -> None:
     tx.close()
 
 
+async def streams_wake_for_a_timer_whose_moment_has_passed() -> None:
+    tx, rx = ipc.channel()
+    loop = asyncio.get_running_loop()
+    async with rx.to_stream() as stream:
+        loop.call_at(loop.time() - 1, tx.send, "late")
+        assert await stream.recv() == "late"
+        loop.call_later(-1, tx.send, "later")
+        assert await stream.recv() == "later"
+    tx.close()
+
+
+async def deadlines_may_pass_before_their_timer_is_set() -> None:
+    loop: Any = asyncio.get_running_loop()
+    tx, rx = ipc.channel()
+    clock = loop.time
+    late = 0.0
+
+    def time() -> float:
+        """The time, and from the next reading on a second more: a machine that is always busy."""
+        nonlocal late
+        late += 1
+        return float(clock() + late)
+
+    async with rx.to_stream() as stream:
+        loop.time = time
+        try:
+            with anyio.move_on_after(1.5) as scope:
+                await stream.recv()
+        finally:
+            del loop.time
+        assert scope.cancelled_caught
+        tx.send("kept")
+        assert await stream.recv() == "kept"
+    tx.close()
+
+
 async def cancelled_receives_lose_nothing() -> None:
     tx, rx = ipc.channel()
     async with rx.to_stream() as stream:
@@ -95,6 +131,8 @@ CHECKS: list[Callable[[], Awaitable[None]]] = [
     streams_iterate_to_the_end,
     streams_wake_for_another_task,
     streams_wake_for_a_timer,
+    streams_wake_for_a_timer_whose_moment_has_passed,
+    deadlines_may_pass_before_their_timer_is_set,
     cancelled_receives_lose_nothing,
     routers_step_between_awaits,
 ]

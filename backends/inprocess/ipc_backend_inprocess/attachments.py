@@ -15,59 +15,64 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
 
-class Carried:
+class Lendable:
     """A handle of this backend, the only kind that its messages carry."""
 
     __slots__ = ("__weakref__",)
 
     @abstractmethod
     def check(self) -> None:
-        """Raise what keeps the handle from being sent now."""
+        """Raise if the handle cannot be sent now: it is closed, or in use by another thread."""
 
     @abstractmethod
-    def depart(self) -> Self:
-        """Return the handle to put in the message. Raises what `check` does."""
+    def lend(self) -> Self:
+        """Return the handle to put in the message. Raises the same as `check`."""
 
     @abstractmethod
-    def come_back(self, traveller: Any) -> None:
-        """Undo `depart`, which returned `traveller`: the message was not sent."""
+    def reclaim(self, lent: Any) -> None:
+        """Undo `lend`, which returned `lent`: the message was not sent."""
 
     @abstractmethod
     def abandon(self) -> MessageQueue | None:
         """Close the handle of an unread message; return the queue that then has to be dropped."""
 
 
-def depart(attachments: Sequence[Attachment]) -> tuple[Carried, ...]:
-    """Return the handles to put in a message in place of `attachments`.
+class Loan:
+    """The handles of one message. `lent` are those to put in it, in place of the attachments."""
 
-    Raises ForeignHandleError, ClosedError, or IpcError for a receiver that is in use or attached
-    twice; then every handle is as before.
-    """
+    def __init__(self, attachments: Sequence[Attachment]) -> None:
+        """Raises ForeignHandleError, ClosedError, or IpcError for a receiver that is in use or
+        attached twice; then every handle is as before."""
+        self._handles = _checked(attachments)
+        lent: list[Lendable] = []
+        try:
+            for handle in self._handles:
+                lent.append(handle.lend())  # noqa: PERF401  undone up to where it failed
+        except BaseException:
+            self._reclaim(lent)
+            raise
+        self.lent = tuple(lent)
+
+    def reclaim(self) -> None:
+        """Give every handle back: the message was not sent."""
+        self._reclaim(self.lent)
+
+    def _reclaim(self, lent: Sequence[Lendable]) -> None:
+        for handle, copy in zip(self._handles, lent, strict=False):
+            handle.reclaim(copy)
+
+
+def _checked(attachments: Sequence[Attachment]) -> list[Lendable]:
     receivers = set()
-    handles = []
+    handles: list[Lendable] = []
     for attachment in attachments:
-        if not isinstance(attachment, Carried):
-            attachment.kind  # noqa: B018  what the core puts in place of a closed handle raises
-            raise ForeignHandleError(
-                f"the inprocess backend cannot carry a {type(attachment).__name__}"
-            )
+        if not isinstance(attachment, Lendable):
+            name = type(attachment).__name__
+            raise ForeignHandleError(f"the inprocess backend cannot carry a {name}")
         attachment.check()
         if attachment.kind is Kind.RECEIVER:
             if id(attachment) in receivers:
                 raise IpcError("a receiver can only be attached once")
             receivers.add(id(attachment))
         handles.append(attachment)
-    travellers: list[Carried] = []
-    try:
-        for handle in handles:
-            travellers.append(handle.depart())  # noqa: PERF401  undone up to where it failed
-    except BaseException:
-        come_back(handles, travellers)
-        raise
-    return tuple(travellers)
-
-
-def come_back(handles: Sequence[Any], travellers: Sequence[Carried]) -> None:
-    """Undo `depart`."""
-    for handle, traveller in zip(handles, travellers, strict=False):
-        handle.come_back(traveller)
+    return handles

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+from ipc_backend_inprocess.listener import InprocessOneShotServer, connect
+from ipc_backend_inprocess.memory import InprocessSharedMemory
 from ipc_backend_inprocess.message_queue import MessageQueue
-from ipc_backend_inprocess.one_shot_server import InprocessOneShotServer, connect
 from ipc_backend_inprocess.receiver import InprocessReceiver
 from ipc_backend_inprocess.receiver_set import InprocessReceiverSet
 from ipc_backend_inprocess.sender import InprocessSender
-from ipc_backend_inprocess.shared_memory import InprocessSharedMemory
 from ipc_core.spi import Backend, Buffer, Capability, NotSupportedError
 
 TYPE_CHECKING = False
@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 
 class InprocessBackend(Backend):
+    """Queues of this process."""
+
     name: ClassVar[str] = "inprocess"
     capabilities: ClassVar[Capability] = (
         Capability.UNBOUNDED

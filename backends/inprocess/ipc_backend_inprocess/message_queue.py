@@ -1,4 +1,4 @@
-"""What the two ends of a channel share."""
+"""The queue of a channel, shared by its two ends."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class MessageQueue:
-    """The messages of one channel, who can add to them, and who waits for what."""
+    """The messages of one channel, its open senders, and the listeners of either end."""
 
     __slots__ = ("__weakref__", "broken", "listeners", "messages", "senders", "watchers")
 
@@ -26,14 +26,14 @@ class MessageQueue:
         self.broken = False
         """The receiver is gone."""
         self.listeners: Listeners = deque()
-        """Whoever waits for messages or for the senders to go."""
+        """Called when a message arrives or the last sender goes."""
         self.watchers: Listeners = deque()
-        """Whoever waits for the receiver to go."""
+        """Called when the receiver goes."""
 
         mend_after_fork(self)
 
     def after_fork(self) -> None:
-        """A forked child has a copy that nobody shares: no message must vanish in it."""
+        """Break the copy in a forked child, which nobody shares: no message must vanish in it."""
         self.messages.clear()
         self.senders = set()
         self.broken = True
@@ -54,7 +54,7 @@ class MessageQueue:
         raise Disconnected("every sender is gone")
 
     def drop(self) -> None:
-        """Break the channel and close what its messages carry."""
+        """Break the channel and close the attachments of its messages."""
         doomed = [self]
         while doomed:  # a loop, because receivers in messages may be nested without limit
             queue = doomed.pop()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from ipc_backend_inprocess.attachments import Carried
+from ipc_backend_inprocess.attachments import Lendable
 from ipc_backend_inprocess.message_queue import MessageQueue
 from ipc_backend_inprocess.waiting import forget, notify, notify_all, wait_for
 from ipc_core.spi import ClosedError, Empty, IpcError, Kind
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from ipc_backend_inprocess.message_queue import Message
 
 
-class InprocessReceiver(Carried):
+class InprocessReceiver(Lendable):
     kind: ClassVar[Kind] = Kind.RECEIVER
     _queue: MessageQueue | None = None
 
@@ -96,11 +96,11 @@ class InprocessReceiver(Carried):
         if self._receiving:
             raise IpcError("another thread is receiving on this receiver")
 
-    def depart(self) -> InprocessReceiver:
+    def lend(self) -> InprocessReceiver:
         return InprocessReceiver(self.give_up())
 
-    def come_back(self, traveller: InprocessReceiver) -> None:
-        self.take_back(traveller.give_up())
+    def reclaim(self, lent: InprocessReceiver) -> None:
+        self.take_back(lent.give_up())
 
     def abandon(self) -> MessageQueue | None:
         queue: MessageQueue | None = self.__dict__.pop("_queue", None)  # only one caller gets it

@@ -42,7 +42,7 @@ class _Member:
 
     def __call__(self) -> None:
         if self.gone:
-            notify(self.queue.listeners)  # meant for who has the queue now
+            notify(self.queue.listeners)  # meant for the queue's present owner
             return
         self._ready.append(self)
         notify(self._selecting)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 from collections.abc import Sequence
 
-from ipc_backend_inprocess.attachments import Carried, come_back, depart
+from ipc_backend_inprocess.attachments import Lendable, Loan
 from ipc_backend_inprocess.message_queue import MessageQueue
 from ipc_backend_inprocess.waiting import notify, notify_all, wait_for
 from ipc_core.spi import Attachment, BrokenChannelError, Buffer, ClosedError, Kind
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from ipc_backend_inprocess.message_queue import Message
 
 
-class InprocessSender(Carried):
+class InprocessSender(Lendable):
     __slots__ = ("_open", "_queue", "_sending")
     kind: ClassVar[Kind] = Kind.SENDER
 
@@ -43,13 +43,13 @@ class InprocessSender(Carried):
         self.check()
         if self._queue.broken:
             raise _broken()
-        travellers = depart(attachments)
-        message = data, travellers
+        loan = Loan(attachments)
+        message = data, loan.lent
         try:
             self._put(message)
         except BaseException:
             if not any(queued is message for queued in self._queue.messages):
-                come_back(attachments, travellers)
+                loan.reclaim()
             raise
 
     def _put(self, message: Message) -> None:
@@ -106,11 +106,11 @@ class InprocessSender(Carried):
         if not self._open:
             raise ClosedError("this sender is closed")
 
-    def depart(self) -> InprocessSender:
+    def lend(self) -> InprocessSender:
         return self.clone()
 
-    def come_back(self, traveller: InprocessSender) -> None:
-        traveller.close()
+    def reclaim(self, lent: InprocessSender) -> None:
+        lent.close()
 
     def abandon(self) -> None:
         self.close()

@@ -2,8 +2,9 @@
 
 Every step on shared state is one atomic operation of a deque, set or dict. So a signal handler or
 a destructor may send and close in the middle of any of them, in any thread, without a deadlock.
-The order makes up for the lock: who waits registers first and looks afterwards; who changes
-something changes it first and looks for listeners afterwards.
+The order of steps makes up for the lock. A thread that waits registers first and looks
+afterwards; a thread that changes something changes it first and looks for listeners afterwards.
+So either the change is seen, or the listener is called; perhaps both, so a call is only a hint.
 """
 
 from __future__ import annotations
@@ -77,7 +78,7 @@ def wait_for(listeners: Listeners, poll: Callable[[], T | None], timeout: float 
             listeners.append(listener)
     finally:
         # A notification that came too late, or that an exception kept from its purpose, may be
-        # what another thread waits for.
+        # another thread's condition.
         if not forget(listeners, listener) or not finished:
             notify(listeners)
 

@@ -1,4 +1,4 @@
-"""What the package asks of the platform: only what WebAssembly has too."""
+"""The package asks of the platform only things that WebAssembly has too."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def test_imports_only_what_every_platform_has() -> None:
 
 
 class ExceptForTypes(ast.NodeTransformer):
-    """Leaves out what only a type checker runs."""
+    """Leaves out the blocks that only a type checker runs."""
 
     def visit_If(self, node: ast.If) -> ast.AST | None:
         return None if getattr(node.test, "id", "") == "TYPE_CHECKING" else node

@@ -21,7 +21,7 @@ PACKAGE = str(Path(ipc_backend_inprocess.__file__).parent)
 
 
 class Interrupted:
-    """Runs `first`, and `second` before the bytecode number `at` of what it does in the package."""
+    """Runs `first`, and `second` before bytecode number `at` that it runs in the package."""
 
     def __init__(self, first: Callable[[], Any], second: Callable[[], Any], at: int) -> None:
         self._left = at

@@ -1,4 +1,4 @@
-"""References instead of descriptors: who keeps what alive."""
+"""References instead of descriptors: lifetimes of ends, queues and messages."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import weakref
 from typing import Any
 
 import pytest
-from ipc_backend_inprocess import one_shot_server, waiting
+from ipc_backend_inprocess import listener, waiting
 from ipc_backend_inprocess.backend import InprocessBackend
 
 from ipc_core.spi import (
@@ -167,7 +167,7 @@ def test_server_names_end_with_their_server(backend: InprocessBackend) -> None:
     with pytest.raises(Empty):
         server.accept(0)
     del server
-    assert name not in one_shot_server._servers
+    assert name not in listener._servers
     assert refusal(backend, name) == errno.ENOENT
     with pytest.raises(BrokenChannelError):
         client.send(b"")

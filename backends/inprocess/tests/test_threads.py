@@ -26,7 +26,7 @@ def backend() -> InprocessBackend:
 
 
 def together(works: Iterable[Callable[[], None]]) -> None:
-    """Run each in a thread of its own; raise what any of them raised."""
+    """Run each in a thread of its own; raise the error of any."""
     failures: list[BaseException] = []
 
     def guarded(work: Callable[[], None]) -> None:

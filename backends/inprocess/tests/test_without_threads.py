@@ -1,4 +1,4 @@
-"""What WebAssembly needs, simulated: no threads, and a taken lock blocks for ever."""
+"""WebAssembly simulated: no threads, and a taken lock blocks for ever."""
 
 from __future__ import annotations
 

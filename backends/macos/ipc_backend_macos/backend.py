@@ -16,15 +16,7 @@ from ipc_backend_macos.attachments import Makers
 from ipc_backend_macos.memory import MacosSharedMemory, make_region, region_from_rights
 from ipc_backend_macos.receiver import MacosReceiver
 from ipc_backend_macos.sender import MacosSender, adopt_sender, sender_from_rights
-from ipc_core.spi import (
-    Attachment,
-    Backend,
-    Buffer,
-    Capability,
-    Finding,
-    Kind,
-    NotSupportedError,
-)
+from ipc_core.spi import Attachment, Backend, Buffer, Capability, Finding, Kind, NotSupportedError
 
 if TYPE_CHECKING:
     from ipc_backend_macos.listener import MacosOneShotServer

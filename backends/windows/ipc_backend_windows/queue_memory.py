@@ -205,12 +205,14 @@ class QueueMemory:
                 self.close_at_home(segment)
         if pending:
             wire.WORD.pack_into(self.data, wire.PENDING_AT, 0)
-            serial, _, size, handle = self.writing()
+            serial, offset, size, handle = self.writing()
+            if pending != offset + 1:
+                return  # the message was published, and its handles belong to it
             try:
                 data = self.segment(serial, size, handle).bytes
             except OSError:
                 return  # the home has ended, and its handles with it
-            for place in handle_places(data, pending):
+            for place in handle_places(data, offset):
                 (value,) = wire.WORD.unpack_from(data, place)
                 if value:
                     self.close_at_home(value)

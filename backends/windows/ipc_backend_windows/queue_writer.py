@@ -81,7 +81,7 @@ def _copy_to_home(queue: QueueMemory, view: View, offset: int, entries: Sequence
         place = first + number * wire.ENTRY.size
         wire.ENTRY.pack_into(view.bytes, place, entry.kind, 0, entry.number, 0, 0, entry.identity)
     # The places of handles are 0 now; `_recover` may read them from this store on.
-    wire.WORD.pack_into(queue.data, wire.PENDING_AT, offset)
+    wire.WORD.pack_into(queue.data, wire.PENDING_AT, offset + 1)
     handles = [handle for entry in entries for handle in (entry.first, entry.second)]
     for place, handle in zip(handle_places(view.bytes, offset), handles, strict=True):
         if handle:
@@ -91,7 +91,7 @@ def _copy_to_home(queue: QueueMemory, view: View, offset: int, entries: Sequence
 def _close_at_home(queue: QueueMemory, view: View, offset: int) -> None:
     """Close the handles at home of a message that was not sent."""
     (pending,) = wire.WORD.unpack_from(queue.data, wire.PENDING_AT)
-    if pending == offset:
+    if pending == offset + 1:
         for place in handle_places(view.bytes, offset):
             (handle,) = wire.WORD.unpack_from(view.bytes, place)
             if handle:

@@ -10,7 +10,7 @@ from ipc_backend_windows import win32
 
 from ipc_core.spi import Attachment, Backend, Disconnected, Empty, IpcIOError
 from ipc_core.testing.bag import Bag
-from ipc_core.testing.handles import handles as count_handles
+from ipc_core.testing.open_handles import handles as count_handles
 
 
 class FakeDuplicateHandle:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from ipc_backend_windows import kernel_handles, queue_writer, win32
+from ipc_backend_windows import kernel_handles, queue_writer, win32, wire
 
 from ipc_core import BrokenChannelError, Disconnected, Empty, IpcSender
 from ipc_core.testing import programs
@@ -15,11 +16,13 @@ from ipc_core.testing.children import Children
 from ipc_core.testing.waiting import BOUND
 
 
-def die_in_the_middle(name: str, copies: str) -> None:
-    """Begin to send two senders, and exit when `copies` kernel handles are in the home's table."""
+def die_in_the_middle(name: str, copies: str, before: str) -> None:
+    """Send `before` bytes until a segment is full, begin to send two senders, and exit when
+    `copies` kernel handles are in the home's table."""
     with Bag() as bag:
         _, from_parent = programs._meet(bag, name)
         tx, one, two = from_parent.recv()
+        tx.send(bytes(int(before)))
         left = int(copies)
         real = kernel_handles.copy
 
@@ -34,12 +37,13 @@ def die_in_the_middle(name: str, copies: str) -> None:
         tx.send([one, two])
 
 
+@pytest.mark.parametrize("before", [0, wire.SECTION - 400])
 @pytest.mark.parametrize("copies", [0, 1])
-def test_killed_between_two_handles(bag: Bag, children: Children, copies: int) -> None:
+def test_killed_between_two_handles(bag: Bag, children: Children, copies: int, before: int) -> None:
     """B82: the next process that uses the channel closes the copied handles; nothing is wedged,
     the half message is never seen, and the senders in it do not count."""
     server, name = bag.server()
-    child = children.start(die_in_the_middle, name, str(copies))
+    child = children.start(die_in_the_middle, name, str(copies), str(before))
     rx, to_child = server.accept(BOUND)
     bag.keep(rx)
     bag.keep(to_child)
@@ -49,6 +53,7 @@ def test_killed_between_two_handles(bag: Bag, children: Children, copies: int) -
     one.close()
     two.close()
     assert child.wait(BOUND) == 9
+    assert len(channel_rx.recv()) == before
     with pytest.raises(Empty):
         channel_rx.try_recv()
     for receiver in (one_rx, two_rx):
@@ -153,3 +158,39 @@ def test_a_receivers_process_is_killed_before_it_gets_a_handle(
     sub_tx.close()
     with pytest.raises(Disconnected):
         sub_rx.try_recv_timeout(BOUND)
+
+
+def die_after_publishing(name: str) -> None:
+    """Send a sender, and exit when the message exists but its note is not cleared."""
+
+    class Word:
+        def __getattr__(self, name: str) -> Any:
+            return getattr(wire.WORD, name)
+
+        def pack_into(self, data: memoryview, offset: int, value: int) -> None:
+            if offset == wire.PENDING_AT and not value:
+                os._exit(9)
+            wire.WORD.pack_into(data, offset, value)
+
+    with Bag() as bag:
+        _, from_parent = programs._meet(bag, name)
+        tx, sender = from_parent.recv()
+        vars(queue_writer)["wire"] = SimpleNamespace(**{**vars(wire), "WORD": Word()})
+        tx.send(sender)
+
+
+def test_killed_after_publishing(bag: Bag, children: Children) -> None:
+    """B82: a message that exists keeps its handles, though its sender was killed in `send`."""
+    server, name = bag.server()
+    child = children.start(die_after_publishing, name)
+    rx, to_child = server.accept(BOUND)
+    bag.keep(rx)
+    bag.keep(to_child)
+    tx, channel_rx = bag.channel()
+    inner_tx, inner_rx = bag.channel()
+    to_child.send((tx, inner_tx))
+    inner_tx.close()
+    assert child.wait(BOUND) == 9
+    sender: IpcSender[Any] = bag.recv(channel_rx)
+    sender.send("still connected")
+    assert inner_rx.recv() == "still connected"

@@ -27,7 +27,7 @@ from ipc_core.spi import Backend, Disconnected
 from ipc_core.testing import programs
 from ipc_core.testing.bag import Bag
 from ipc_core.testing.children import Children
-from ipc_core.testing.handles import handles
+from ipc_core.testing.open_handles import handles
 
 compare = ctypes.WinDLL("kernelbase").CompareObjectHandles
 compare.argtypes = (HANDLE, HANDLE)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from ipc_backend_tcp.endpoints import TcpReceiver, TcpSender
-from ipc_backend_tcp.home import the_home
+from ipc_backend_tcp.broker import the_broker
+from ipc_backend_tcp.receiver import TcpReceiver
+from ipc_backend_tcp.sender import TcpSender
 from ipc_core.spi import Attachment, Backend, Capability, NotSupportedError
 
 if TYPE_CHECKING:
-    from ipc_backend_tcp.one_shot_server import TcpOneShotServer
+    from ipc_backend_tcp.listener import TcpOneShotServer
     from ipc_backend_tcp.receiver_set import TcpReceiverSet
 
 
@@ -24,7 +25,7 @@ class TcpBackend(Backend):
     def channel(self, capacity: int | None = None) -> tuple[TcpSender, TcpReceiver]:
         if capacity is not None:
             raise NotSupportedError("the tcp backend has no bounded channels")
-        address = the_home().new_channel()
+        address = the_broker().new_channel()
         receiver = TcpReceiver.connect(address)
         try:
             return TcpSender.connect(address), receiver
@@ -38,12 +39,12 @@ class TcpBackend(Backend):
         return TcpReceiverSet()
 
     def one_shot_server(self) -> TcpOneShotServer:
-        from ipc_backend_tcp.one_shot_server import TcpOneShotServer
+        from ipc_backend_tcp.listener import TcpOneShotServer
 
         return TcpOneShotServer()
 
     def connect(self, name: str) -> TcpSender:
-        from ipc_backend_tcp.one_shot_server import connect
+        from ipc_backend_tcp.listener import connect
 
         return connect(name)
 

@@ -11,7 +11,9 @@ import sys
 from multiprocessing import resource_sharer
 from typing import Any
 
-from ipc_backend_tcp.endpoints import TcpReceiver, TcpSender, translated
+from ipc_backend_tcp.errors import translated
+from ipc_backend_tcp.receiver import TcpReceiver
+from ipc_backend_tcp.sender import TcpSender
 from ipc_backend_tcp.wire import Address, Link
 from ipc_core.spi import ForeignHandleError, Kind
 
@@ -22,9 +24,9 @@ def hand_over(handle: object) -> tuple[Kind, Address, Any]:
         raise ForeignHandleError(f"the tcp backend cannot carry a {type(handle).__name__}")
     handle.check_open()
     with translated():
-        link = Link(handle.line.address, handle.role)
+        link = Link(handle.connection.address, handle.role)
         with link.socket:  # which is closed here without a farewell: it goes on in the child
-            return handle.kind, handle.line.address, _shared(link.socket)
+            return handle.kind, handle.connection.address, _shared(link.socket)
 
 
 def _shared(sock: socket.socket) -> Any:

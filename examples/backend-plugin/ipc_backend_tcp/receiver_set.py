@@ -9,7 +9,9 @@ import threading
 from collections.abc import Sequence
 from typing import Union
 
-from ipc_backend_tcp.endpoints import Deadline, TcpReceiver, translated
+from ipc_backend_tcp.deadline import Deadline
+from ipc_backend_tcp.errors import translated
+from ipc_backend_tcp.receiver import TcpReceiver
 from ipc_backend_tcp.wire import Socket
 from ipc_core.spi import (
     Attachment,
@@ -50,11 +52,10 @@ class TcpReceiverSet:
         self._closed = False
 
     def add(self, receiver: OsIpcReceiver, id: int) -> None:
-        receiver.kind  # noqa: B018  what the core puts in place of a closed handle raises
         if not isinstance(receiver, TcpReceiver):
             raise ForeignHandleError(f"the tcp backend cannot select a {type(receiver).__name__}")
         receiver.check_open()
-        if receiver.line.lock.locked():
+        if receiver.connection.lock.locked():
             raise IpcError("another thread is receiving on this receiver")
         with self._changing:
             self._check_open()
@@ -86,11 +87,11 @@ class TcpReceiverSet:
                 selector.register(self._alarm, selectors.EVENT_READ, _ALARM)
                 members = list(self._members.items())
                 for id, receiver in members:
-                    link = receiver.line.link
+                    link = receiver.connection.link
                     if link is not None and not link.interrupted:
                         selector.register(link.socket, selectors.EVENT_READ, id)
                     else:
-                        timeout = 0  # `recv` knows what to do
+                        timeout = 0  # `recv` tells the reason
             waiting = {id for id, _ in members} - {key.data for key in selector.get_map().values()}
             events = selector.select(None if timeout is None else min(timeout, _LONGEST_WAIT))
         ready = waiting | {key.data for key, _ in events}
@@ -152,7 +153,7 @@ class TcpReceiverSet:
                 self._closed = True
                 self._rouse()
             with self._selecting:
-                pass  # whoever was selecting has left
+                pass  # the thread that was selecting has left
         self._closed = True
         while self._members:
             self._members.popitem()[1].close()

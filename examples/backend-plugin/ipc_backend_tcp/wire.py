@@ -1,6 +1,6 @@
-"""What travels on a connection, and the client's end of one.
+"""The frames on a connection, and the client's end of one.
 
-A frame is a kind, a length and a body. The client asks and the home answers:
+A frame is a kind, a length and a body. The client asks and the broker answers:
 
 HELLO      -> WELCOME, with the channel's token, or UNKNOWN
 SEND       -> ACCEPTED, or REFUSED with an errno
@@ -8,7 +8,7 @@ NEXT       -> MESSAGE, which is lent until it is taken, EMPTY or END
 TAKE       -> TAKEN
 
 A receiver's connection is readable when NEXT is worth asking: after WELCOME, EMPTY, END and TAKEN
-the home sends one READY as soon as there is a message or the end to tell of. A listener gets one
+the broker sends one READY as soon as there is a message or the end to tell of. A listener gets one
 READY after WELCOME.
 """
 
@@ -48,7 +48,7 @@ Frame = enum.IntEnum(
 
 
 class Role(enum.IntEnum):
-    """What a connection is to its channel."""
+    """The part of a connection in its channel."""
 
     SENDER = 1
     RECEIVER = 2
@@ -77,7 +77,7 @@ def frame(kind: Frame, *body: Buffer) -> bytes:
 
 
 def read_frame(sock: socket.socket, largest: int = LARGEST_BODY) -> tuple[Frame, bytearray]:
-    """Raises ConnectionError when the peer is gone, ValueError for what is not a frame."""
+    """Raises ConnectionError when the peer is gone, ValueError for other bytes than a frame."""
     kind, length = _HEADER.unpack(_read(sock, _HEADER.size))
     if length > largest:
         raise ValueError(f"a frame of {length} bytes is too long")
@@ -97,7 +97,7 @@ def _read(sock: socket.socket, size: int) -> bytearray:
 
 
 def pack_attachments(attachments: Sequence[tuple[Role, Address]]) -> bytes:
-    """What precedes the payload in the body of a SEND or MESSAGE."""
+    """Return the bytes before the payload in the body of a SEND or MESSAGE."""
     packed = _COUNT.pack(len(attachments)) + b"".join(
         _ATTACHMENT.pack(role, *address) for role, address in attachments
     )
@@ -105,7 +105,7 @@ def pack_attachments(attachments: Sequence[tuple[Role, Address]]) -> bytes:
 
 
 def unpack_message(body: Buffer) -> tuple[list[tuple[Role, Address]], memoryview]:
-    """The attachments and the payload. Raises ValueError for what is not a message."""
+    """Return the attachments and the payload. Raises ValueError for other bytes than a message."""
     view = memoryview(body)
     if len(view) < _COUNT.size:
         raise ValueError("a message of no length")
@@ -123,7 +123,7 @@ def unpack_message(body: Buffer) -> tuple[list[tuple[Role, Address]], memoryview
 
 
 class Socket(socket.socket):
-    """Closes itself without a warning: the endpoint above it is what a program may leak."""
+    """Closes itself without a warning: a program may leak the endpoint above it, not this."""
 
     def __del__(self) -> None:
         if self.fileno() >= 0:
@@ -133,7 +133,7 @@ class Socket(socket.socket):
 class Link:
     """The client's end of a connection. As long as it lives, so does that end of the channel.
 
-    Raises ConnectionError when the home or the channel is gone, other OSErrors when the system
+    Raises ConnectionError when the broker or the channel is gone, other OSErrors when the system
     refuses.
     """
 
@@ -174,10 +174,10 @@ class Link:
         try:
             return read_frame(self.socket)
         except ValueError as error:
-            raise ConnectionAbortedError(f"whoever has the port now: {error}") from error
+            raise ConnectionAbortedError(f"another program has the port now: {error}") from error
 
     def wait(self, timeout: float | None) -> bool:
-        """Wait until the home has sent something or hung up. May return False early."""
+        """Wait until the broker has sent something or hung up. May return False early."""
         self.socket.settimeout(None if timeout is None else min(timeout, _LONGEST_WAIT))
         try:
             self.socket.recv(1, socket.MSG_PEEK)
@@ -190,16 +190,16 @@ class Link:
         return True
 
     def finish(self) -> None:
-        """Say that no more requests come. The home hangs up in answer."""
+        """Say that no more requests come. The broker hangs up in answer."""
         try:
             self.socket.shutdown(socket.SHUT_WR)
         except OSError:
             pass  # it has hung up before
 
     def hang_up(self) -> None:
-        """Close, and return when the home knows it.
+        """Close, and return when the broker knows it.
 
-        The wait is bounded: a home can be stopped, and the garbage collector may call this in
+        The wait is bounded: a broker can be stopped, and the garbage collector may call this in
         the very thread that would have to answer. At exit nobody answers any more.
         """
         try:

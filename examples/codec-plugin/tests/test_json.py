@@ -1,4 +1,4 @@
-"""What JSON is like as a codec, alone and beside others."""
+"""JSON as a codec, alone and beside others."""
 
 from __future__ import annotations
 

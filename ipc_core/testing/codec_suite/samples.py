@@ -1,4 +1,4 @@
-"""What codecs are tested with."""
+"""The objects that codecs are tested with."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ _VALUES: list[Any] = [
 ]
 
 PLAIN: Samples = [(Any, value) for value in _VALUES]
-"""Pairs of a type and an object, of what most codecs carry."""
+"""Pairs of a type and an object that most codecs carry."""
 
 
 class Unknown:
-    """Of a class that no codec carries, not even pickle."""
+    """An object of a class that no codec carries, not even pickle."""
 
     def __reduce__(self) -> str:
         raise TypeError("this one does not pickle")
@@ -40,7 +40,7 @@ def bound(codec: Codec, type: Any = Any) -> Format:
 
 
 def joined(data: Any) -> bytes:
-    """What a coder's `encode` returned, as one."""
+    """Join the pieces that a coder's `encode` returned."""
     if isinstance(data, (bytes, bytearray, memoryview)):
         return bytes(data)
     return b"".join(data)

@@ -32,7 +32,7 @@ def holder(bag: Bag, codec: Codec, end: Any) -> tuple[IpcSender[Any], IpcReceive
 
 
 def send_ends(tx: IpcSender[Any], message: object) -> None:
-    """Skips the test for a codec that carries no endpoints, which has to say so."""
+    """Send a message with ends; skip the test for a codec that refuses them."""
     try:
         tx.send(message)
     except EncodeError as error:

@@ -1,4 +1,4 @@
-"""What a peer sends that no coder wrote: an error for that message, and no more."""
+"""Payloads that no coder wrote: an error for that message, and no more."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class TestCodecTrust:
     samples: ClassVar[Samples] = PLAIN
 
     def test_no_code_runs(self, bag: Bag, codec: Codec, backend: Backend) -> None:
-        """A codec that says so runs none, whatever the bytes are."""
+        """A codec with `runs_code` False runs no code for any bytes."""
         if codec.runs_code:
             pytest.skip(f"{codec.name} says that what peers send runs code")
         exploded.clear()
@@ -78,7 +78,7 @@ class TestCodecTrust:
             assert rx.recv() == value
 
     def test_messages_of_other_codecs(self, bag: Bag, codec: Codec, backend: Backend) -> None:
-        """They are refused before the coder sees them; the error names both where it can."""
+        """Another codec's message is refused before decoding; the error names both if it can."""
         tx, rx = bag.forged_channel(backend, self.samples[0][0], codec=codec.name)
         for payload, writer in (
             (b"\x01other\0[]", "'other'"),

@@ -47,7 +47,7 @@ class TestCodecValues:
                 assert second == value
 
     def test_payloads_do_not_share_memory(self, codec: Codec) -> None:
-        """What `encode` returned stays as it is while another message is encoded."""
+        """The result of `encode` stays as it is while another message is encoded."""
         for type_, value in self.samples:
             format = bound(codec, type_)
             first = format.to_payload(value)
@@ -112,7 +112,7 @@ class TestCodecValues:
         assert got_rx._format.codec is codec
 
     def test_types_that_it_refuses(self, codec: Codec) -> None:
-        """Binding works or raises TypeError, whatever the type."""
+        """Binding to any type works or raises TypeError."""
         for type_ in (int, "text", 5, Unknown, list[Unknown], IpcSender[Unknown], ...):
             try:
                 bound(codec, type_)

@@ -1,4 +1,4 @@
-"""What the child processes of the tests do. Each meets the test at a one-shot server."""
+"""Programs of the tests' child processes. Each meets the test at a one-shot server."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def do_not_connect() -> None:
 
 
 def answer_on_second_server(first: str, second: str) -> None:
-    """Give a sender to the first server; send what comes back to the second."""
+    """Give a sender to the first server; send the reply to the second."""
     with Bag() as bag:
         tx, rx = bag.channel()
         bag.connect(first).send(tx)
@@ -68,14 +68,14 @@ def use_sender(name: str) -> None:
 
 
 def empty_receiver(name: str) -> None:
-    """Send back what a received receiver yields until it is disconnected."""
+    """Send back the messages of a received receiver until it is disconnected."""
     with Bag() as bag:
         to_parent, from_parent = _meet(bag, name)
         to_parent.send(list(bag.recv(from_parent)))
 
 
 def write_region(name: str) -> None:
-    """Change the first byte of a region; then tell what the last byte has become."""
+    """Change the first byte of a region; then report the last byte."""
     with Bag() as bag:
         to_parent, from_parent = _meet(bag, name)
         region = bag.recv(from_parent)
@@ -100,13 +100,13 @@ def read_region(name: str) -> None:
 
 
 def fail(name: str) -> None:
-    """Leave without a word, after connecting."""
+    """Connect, and exit without a message."""
     ipc_core.IpcSender[Any].connect(name).close()
     sys.exit(3)
 
 
 def count_descriptors(name: str) -> None:
-    """Tell how many descriptors there are before and after reading messages until None."""
+    """Report the number of descriptors before and after reading messages until None."""
     with Bag() as bag:
         to_parent, from_parent = _meet(bag, name)
         to_parent.send(descriptors())
@@ -131,7 +131,7 @@ def answer_each(name: str) -> None:
 
 
 def run_out_of_memory(name: str) -> None:
-    """Fail to send more than there is memory for, then send what was to go along."""
+    """Fail to send more than there is memory for, then send its attachments alone."""
     if sys.platform == "win32":
         raise NotImplementedError
     import resource

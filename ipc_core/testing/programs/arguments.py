@@ -12,8 +12,8 @@ from ipc_core.testing.waiting import BOUND
 
 
 def hand_over(name: str, *kinds: str) -> None:
-    """Start a process by spawn with ends as arguments, and use what this one keeps. Tell how it
-    went: "done", or why the backend does not do it."""
+    """Start a process by spawn with ends as arguments, and use the ends that this one keeps.
+    Report "done", or the reason why the backend does not do it."""
     with Bag() as bag:
         report = bag.connect(name)
         tx, rx = bag.channel()

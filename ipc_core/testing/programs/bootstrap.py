@@ -1,4 +1,4 @@
-"""What the child processes of the bootstrap tests do. Each is given one-shot servers' names."""
+"""Programs of the bootstrap tests' child processes. Each is given one-shot servers' names."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ LARGE = 64 << 20
 
 
 def leave_early(name: str) -> None:
-    """Do not even connect."""
+    """Exit without connecting."""
 
 
 def stay_silent(name: str, report: str) -> None:
-    """Connect and report it; say the first word only when told to."""
+    """Connect and report it; send the first message only when told to."""
     with Bag() as bag:
         tx = bag.connect(name)
         go_tx, go_rx = bag.channel()
@@ -32,7 +32,7 @@ def say_much(name: str, report: str) -> None:
 
 
 def come_second(name: str, report: str) -> None:
-    """Report what a client is told for which there is no server."""
+    """Report the error of a client for which there is no server."""
     with Bag() as bag:
         try:
             ipc_core.IpcSender[str].connect(name)

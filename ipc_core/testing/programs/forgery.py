@@ -1,4 +1,4 @@
-"""What hostile children do with the sender that a server's name gives them."""
+"""Programs of hostile children, which abuse the sender that a server's name gives them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from ipc_core.testing.bag import Bag
 
 
 class Slot:
-    """Encodes as an endpoint of a class that refers to an attachment by number."""
+    """An object that encodes as an endpoint of a class, with the number of an attachment."""
 
     def __init__(self, end: type[Any], slot: object) -> None:
         self._end = end
@@ -39,7 +39,7 @@ def forge_slots(name: str) -> None:
 
 
 def send_garbage_and_die(name: str) -> None:
-    """Half a message is the last that is heard of this process."""
+    """Send half a message and exit."""
     with ipc_core.IpcBytesSender.connect(name) as tx:
         tx.send(b"\x80\x05N.")
         tx.send(b"\x80\x05\x95\xff\xff\xff\xff\xff\xff\xff\x7f")

@@ -1,4 +1,4 @@
-"""Run as a script: sends what belongs to its `__main__`, then a module's name, to a server.
+"""Run as a script: send objects of its `__main__`, then a module's name, to a server.
 
 The programs that receive cannot import any of it.
 """

@@ -1,4 +1,4 @@
-"""What processes do that are killed, stopped, or share an end with their parent."""
+"""Programs of processes that are killed, stopped, or share an end with their parent."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ SHARED_WAIT = 1.0
 
 
 def hold(name: str) -> None:
-    """Do nothing, with everything inherited, until told to go."""
+    """Do nothing with the inherited objects until told to go."""
     with Bag() as bag:
         to_parent, from_parent = _meet(bag, name)
         to_parent.send("holding")
@@ -64,7 +64,7 @@ def receive_once(name: str) -> None:
 
 
 def pass_on(name: str) -> None:
-    """Give a received sender to whom the other received sender leads, and leave."""
+    """Send a received sender over the other received sender, and exit."""
     with Bag() as bag:
         _, from_parent = _meet(bag, name)
         reply_to, onward = from_parent.recv()
@@ -106,7 +106,7 @@ def _expect_nothing(rx: Any) -> None:
 
 
 def wait_shared(rx: Any, name: str) -> None:
-    """Wait with an inherited receiver, and tell what came of it."""
+    """Wait with an inherited receiver, and report the result."""
     with Bag() as bag:
         to_parent, from_parent = _meet(bag, name)
         to_parent.send("waiting")
@@ -115,7 +115,7 @@ def wait_shared(rx: Any, name: str) -> None:
 
 
 def timed_wait(rx: Any) -> tuple[list[Any], float]:
-    """What arrives within SHARED_WAIT, if anything, and how long that took."""
+    """Return the message that arrives within SHARED_WAIT, if any, and the seconds it took."""
     started = time.monotonic()
     try:
         received = [rx.try_recv_timeout(SHARED_WAIT)]

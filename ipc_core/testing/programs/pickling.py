@@ -1,4 +1,4 @@
-"""What receives things that it cannot import."""
+"""Programs that receive objects they cannot import."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from ipc_core.testing.programs import _meet
 
 
 def apply(name: str) -> None:
-    """Call what arrives with the argument that comes along, and send the result, until None."""
+    """Call each function that arrives with its argument, and send the result, until None."""
     with Bag() as bag:
         to_parent, from_parent = _meet(bag, name)
         while (work := from_parent.recv()) is not None:
@@ -19,7 +19,7 @@ def apply(name: str) -> None:
 
 
 def refuse_pickles(name: str) -> None:
-    """Run where IPC_CORE_SAFE is set: tell what comes of receiving an object."""
+    """Run where IPC_CORE_SAFE is set: report the outcome of receiving an object."""
     with Bag() as bag:
         to_parent = bag.connect(name)  # sending still works
         object_tx, object_rx = bag.channel()

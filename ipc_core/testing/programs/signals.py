@@ -1,4 +1,4 @@
-"""What processes do that are sent signals. Each needs its main thread and its timers for itself."""
+"""Programs of processes that are sent signals. Each needs a main thread and timers of its own."""
 
 from __future__ import annotations
 
@@ -38,10 +38,10 @@ INTERVAL = 0.01
 
 TIMEOUT = 0.5
 LATE = 0.1
-"""How much later than asked for a timed wait may return in a storm: seconds."""
+"""The seconds by which a timed wait may return late in a storm of signals."""
 
 ATTEMPTS = 3
-"""A busy machine may keep a process from running for LATE; not so often in a row."""
+"""Attempts: a busy machine may delay a process by LATE, but not so often in a row."""
 
 PROMPT = 1.0
 """Seconds within which Ctrl-C ends a wait."""
@@ -49,7 +49,7 @@ PROMPT = 1.0
 LARGE = 50 << 20
 
 ENOUGH = 200
-"""Interrupts."""
+"""The number of interrupts."""
 
 SIZES = (0, 100, 100, 9000, 100, 100, 70_000)
 
@@ -152,13 +152,13 @@ class Storm:
         self.handled += 1
 
     def goes_on(self) -> None:
-        """Wait until it has struck ten times more."""
+        """Wait until the storm has struck ten times more."""
         before = self.handled
         wait_until(lambda: self.handled >= before + 10, "the storm goes on")
 
 
 def wait_in_a_storm(what: str) -> None:
-    """A timed wait in vain takes its time, and then a wait of any length gets what comes."""
+    """Wait in vain for the whole timeout; then get the next message by a wait of any length."""
     with Bag() as bag, Storm() as storm:
         wait = _wait_for(bag, what)
         for attempt in range(ATTEMPTS):
@@ -203,7 +203,7 @@ def transfer_in_a_storm() -> None:
 
 
 def interrupt(what: str) -> None:
-    """Ctrl-C ends a wait, with and without a timeout; the next one gets what comes."""
+    """End a wait by Ctrl-C, with and without a timeout; the next one gets the next message."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
     with Bag() as bag:
         wait = _wait_for(bag, what)

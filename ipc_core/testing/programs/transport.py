@@ -1,4 +1,4 @@
-"""What the child processes of the transport tests do. Each is given a one-shot server's name."""
+"""Programs of the transport tests' child processes. Each is given a one-shot server's name."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def connect(name: str) -> tuple[Backend, Any]:
 
 
 def meet(name: str) -> tuple[Backend, Any, Any]:
-    """Hand out a sender; return the sender to the server, and the receiver of what comes back."""
+    """Hand out a sender; return the sender to the server, and the receiver of the replies."""
     backend, tx = connect(name)
     sub_tx, sub_rx = backend.channel()
     tx.send(b"", [sub_tx])
@@ -41,7 +41,7 @@ def leave(name: str) -> None:
 
 
 def swap_senders(name: str) -> None:
-    """Send a sender; wait for what comes back; answer."""
+    """Send a sender; wait for a message on its channel; answer."""
     backend, tx = connect(name)
     sub_tx, sub_rx = backend.channel()
     tx.send(b"foo", [sub_tx])

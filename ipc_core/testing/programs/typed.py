@@ -1,6 +1,6 @@
-"""What the child processes of the tests of typed channels do.
+"""Programs of the child processes in the tests of typed channels.
 
-The types are imported by who uses them: they need msgspec, and so do not all who have the kit.
+Each function imports its types itself: they need msgspec, which not every user of the kit has.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from ipc_core.testing.bag import Bag
 
 
 def order(name: str) -> None:
-    """Send an order with the sender for the reply, and confirm what is replied."""
+    """Send an order with the sender for the reply, and confirm the reply."""
     from ipc_core.testing.messages import CODEC, Item, Note, Order, Reply
 
     with Bag() as bag:
@@ -32,6 +32,6 @@ def bomb(name: str) -> None:
 
 
 def pickle_instead(name: str) -> None:
-    """Be wrong about the server's codec."""
+    """Connect with another codec than the server's."""
     with Bag() as bag:
         bag.connect(name).send({"items": []})

@@ -1,4 +1,7 @@
-"""The tests that every backend passes, as far as its capabilities go."""
+"""The tests that every backend passes, as far as its capabilities go.
+
+Each docstring begins with the ids of the behaviours that the test proves: see docs/behaviours.md.
+"""
 
 from ipc_core.testing.suite.channels.test_bytes import TestBytes
 from ipc_core.testing.suite.channels.test_channel import TestChannel

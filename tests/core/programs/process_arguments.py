@@ -19,13 +19,13 @@ SECONDS = 30
 
 @dataclass
 class Job:
-    """Arguments are rarely bare."""
+    """A holder of ends, since arguments are rarely bare."""
 
     inside: dict[str, Any]
 
 
 def double(tx: ipc.IpcSender[int], rx: ipc.IpcReceiver[int], job: Job) -> None:
-    """Send twice what arrives until a None; then write into the region."""
+    """Send back twice each number until a None; then write into the region."""
     raw, region = job.inside["bytes"], job.inside["region"]
     for number in rx:
         if number is None:
@@ -71,7 +71,7 @@ def process(context: Any) -> None:
 
 
 def write(*ends: Any) -> None:
-    """Each sender sends its place among the arguments, each region gets it as a byte."""
+    """Send its place in the arguments over each sender, and write it into each region."""
     for place, end in enumerate(ends):
         if isinstance(end, ipc.IpcSharedMemory):
             end.buffer_mut()[place : place + 1] = bytes([place])
@@ -81,7 +81,7 @@ def write(*ends: Any) -> None:
 
 
 def clones(context: Any) -> None:
-    """Arguments that share what they are made of."""
+    """Arguments that share their parts."""
     tx, rx = ipc.channel()
     region = ipc.IpcSharedMemory.from_byte(255, 5)
     ends = (tx, region, tx.clone(), region.clone())

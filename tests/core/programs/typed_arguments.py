@@ -21,7 +21,7 @@ class Job(msgspec.Struct):
 
 
 def answer(jobs: ipc.IpcReceiver[Job], raw: ipc.IpcBytesSender) -> None:
-    """Answer a job; tell what is known of the limits."""
+    """Answer a job; report whether the channel's limits came along."""
     job = jobs.recv()
     assert type(job) is Job
     with job.answer_to as tx:

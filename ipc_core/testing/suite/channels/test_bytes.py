@@ -47,7 +47,7 @@ class TestBytes:
         assert sub_rx.recv() == SEVEN
 
     def test_embedded_bytes_receivers(self, bag: Bag) -> None:
-        """B31: a bytes receiver travels over a typed channel, with what is queued."""
+        """B31: a bytes receiver travels over a typed channel, with its queued messages."""
         sub_tx, sub_rx = bag.bytes_channel()
         super_tx, super_rx = bag.channel()
         sub_tx.send(b"queued")
@@ -58,7 +58,7 @@ class TestBytes:
         assert [received.recv(), received.recv()] == [b"queued", SEVEN]
 
     def test_bytes_like(self, bag: Bag) -> None:
-        """B30: whatever is bytes-like is sent as its bytes, also a view that is not contiguous."""
+        """B30: any bytes-like object is sent as its bytes, also a view that is not contiguous."""
         tx, rx = bag.bytes_channel()
         for data, expected in (
             (bytearray(SEVEN), SEVEN),
@@ -71,7 +71,7 @@ class TestBytes:
             assert rx.recv() == expected
 
     def test_buffers_are_borrowed(self, bag: Bag) -> None:
-        """B30: a buffer changed after the send does not change what was sent."""
+        """B30: a buffer changed after the send does not change the message."""
         tx, rx = bag.bytes_channel()
         for size in (10, 100_000, 2_000_000):
             data = bytearray(b"a" * size)
@@ -122,7 +122,7 @@ class TestBytes:
         assert type(bag.keep(receivers.remove(typed_id))) is IpcReceiver
 
     def test_bytes_sender_connects(self, bag: Bag) -> None:
-        """I42: a bytes sender connects to a server and sends what the codec expects."""
+        """I42: a bytes sender connects to a server and sends payloads for its codec."""
         server, name = bag.server()
         bag.keep(IpcBytesSender.connect(name)).send(pickle.dumps("by hand"))
         rx, first = server.accept(BOUND)
@@ -139,7 +139,7 @@ class TestBytes:
         assert rx.recv() == SEVEN
 
     def test_objects_are_refused(self, bag: Bag) -> None:
-        """B30: what is not bytes-like is a TypeError, and nothing is sent."""
+        """B30: an object that is not bytes-like is a TypeError, and nothing is sent."""
         tx, rx = bag.bytes_channel()
         for wrong in ("text", 5, None, [1, 2]):
             with pytest.raises(TypeError):

@@ -16,7 +16,7 @@ PAIR = ("Patrick Walton", 29)
 
 class TestChannel:
     def test_simple(self, bag: Bag) -> None:
-        """B1: what is sent arrives; without senders the next receive is Disconnected."""
+        """B1: a message arrives; without senders the next receive is Disconnected."""
         tx, rx = bag.channel()
         tx.send(PAIR)
         assert rx.recv() == PAIR
@@ -81,7 +81,7 @@ class TestChannel:
         assert list(rx) == [0, 1, 2, 3, 4]
 
     def test_recv_many(self, bag: Bag) -> None:
-        """B27: recv_many takes what is there, at most as many as asked for."""
+        """B27: recv_many takes the messages that are there, at most as many as asked for."""
         tx, rx = bag.channel()
         for number in range(5):
             tx.send(number)

@@ -1,4 +1,4 @@
-"""Who counts as alive, and how the other end learns that nobody is."""
+"""Disconnects: the ends that count as alive, and how the other end learns that none is left."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ class TestDisconnect:
             assert not isinstance(caught.value, Disconnected)
 
     def test_send_without_receiver_but_unread_data(self, bag: Bag) -> None:
-        """I22: it is the same error when the receiver left messages unread."""
+        """I22: a send raises the same error when the receiver left messages unread."""
         tx, rx = bag.channel()
         tx.send(PAIR)
         tx.send(PAIR)
@@ -118,7 +118,7 @@ class TestDisconnect:
             tx.send(PAIR)
 
     def test_use_after_close(self, bag: Bag) -> None:
-        """I32: what is closed says so to any use; closing again does nothing."""
+        """I32: any use of a closed object raises ClosedError; closing again does nothing."""
         tx, rx = bag.channel()
         rx.close()
         rx.close()

@@ -18,7 +18,7 @@ PAIR = ("Patrick Walton", 29)
 
 @dataclass
 class Parcel:
-    """Holds an endpoint among other things."""
+    """A holder of an endpoint among other things."""
 
     note: str
     end: Any
@@ -36,7 +36,7 @@ class TestEmbedding:
         assert sub_rx.recv() == PAIR
 
     def test_embedded_receivers(self, bag: Bag) -> None:
-        """B4: a receiver in a message moves, and gets what is sent after the move."""
+        """B4: a receiver in a message moves, and gets messages sent after the move."""
         sub_tx, sub_rx = bag.channel()
         super_tx, super_rx = bag.channel()
         super_tx.send((PAIR, sub_rx))
@@ -47,7 +47,7 @@ class TestEmbedding:
         assert received.recv() == PAIR
 
     def test_moved_receiver_keeps_its_queue(self, bag: Bag) -> None:
-        """D5: a moved receiver yields what was queued before the move, then what came after."""
+        """D5: a moved receiver yields the messages queued before the move, then the later ones."""
         tx, rx = bag.channel()
         carrier_tx, carrier_rx = bag.channel()
         tx.send("before")
@@ -137,7 +137,7 @@ class TestEmbedding:
             carrier_rx.try_recv()
 
     def test_sender_stays_usable(self, bag: Bag) -> None:
-        """I28: what is sent of a sender is a copy; the original works, also after the copy went."""
+        """I28: a copy of a sender travels; the original works, also after the copy went."""
         tx, rx = bag.channel()
         carrier_tx, carrier_rx = bag.channel()
         carrier_tx.send(tx)

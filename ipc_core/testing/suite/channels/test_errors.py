@@ -34,7 +34,7 @@ from ipc_core.testing.waiting import BOUND
 
 
 class Explosive:
-    """Cannot be decoded."""
+    """An object that cannot be decoded."""
 
     def __reduce__(self) -> tuple[Any, ...]:
         return int, ("not a number",)
@@ -42,7 +42,7 @@ class Explosive:
 
 class TestErrors:
     def test_kinds(self, backend: Backend) -> None:
-        """I37: errors are what they say to those who catch by a general class."""
+        """I37: each error is also an instance of the general classes that it documents."""
         for error, kinds in {
             Disconnected: (IpcError, EOFError),
             Empty: (IpcError, queue.Empty),
@@ -68,7 +68,7 @@ class TestErrors:
             assert not issubclass(other, one)
 
     def test_texts(self, bag: Bag) -> None:
-        """I37: what is raised can be read."""
+        """I37: every error has a readable text."""
         tx, rx = bag.channel()
         receivers = bag.receiver_set()
         (_, moved), (closed, _) = bag.channel(), bag.channel()
@@ -97,7 +97,7 @@ class TestErrors:
     def test_slot_out_of_range(
         self, bag: Bag, backend: Backend, end: type[Any], slot: object
     ) -> None:
-        """I38: a reference to an attachment that is not there is a DecodeError, whatever it is."""
+        """I38: a reference of any kind to an attachment that is not there is a DecodeError."""
         tx, rx = bag.forged_channel(backend)
         sub_tx, sub_rx = bag.os_channel(backend)
         _send(tx, [Slot(end, slot)], [sub_tx, sub_rx])
@@ -148,7 +148,7 @@ class TestErrors:
         assert rx.recv() == ("good", 1)
 
     def test_garbage_among_many(self, bag: Bag, backend: Backend) -> None:
-        """I39: recv_many returns what came before garbage; the next receive raises, once."""
+        """I39: recv_many returns the messages before garbage; the next receive raises, once."""
         tx, rx = bag.forged_channel(backend)
         for message in (1, 2):
             _send(tx, message)
@@ -190,7 +190,7 @@ class TestErrors:
             sub_rx.recv(BOUND)
 
     def test_receiver_called_a_sender(self, bag: Bag, backend: Backend) -> None:
-        """I40: so is a receiver that the message calls a sender; it is closed."""
+        """I40: a receiver that the message calls a sender is a DecodeError, and is closed."""
         tx, rx = bag.forged_channel(backend)
         sub_tx, sub_rx = bag.os_channel(backend)
         _send(tx, Slot(IpcSender, 0), [sub_rx])

@@ -23,10 +23,10 @@ from ipc_core.testing.payloads import MIB, pattern
 from ipc_core.testing.waiting import BOUND
 
 CLEANING_UP = ("__del__", "__exit__", "_give_back", "_given_back", "_leave", "close", "release")
-"""An interrupt there prevents the clean-up itself; nothing can be promised."""
+"""The functions whose clean-up an interrupt prevents; nothing can be promised there."""
 
 LONG = 1000
-"""Messages; more than a socket holds of these."""
+"""A number of messages beyond the capacity of a socket."""
 
 
 def interrupted(call: Callable[[], object], step: int, modules: tuple[str, ...]) -> bool:
@@ -92,7 +92,7 @@ def interrupt_send(
     bag: Bag, step: int, modules: tuple[str, ...], size: int = 1, queued: int = 0
 ) -> bool:
     """Interrupt the sending of a sender, a receiver and some bytes at a line. Either it has
-    happened as a whole or not at all; what was in it can be used; the next message is right."""
+    happened as a whole or not at all; its attachments can be used; the next message is right."""
     (tx, rx), (sub_tx, sub_rx), (moved_tx, moved_rx) = (bag.channel() for _ in range(3))
     for number in range(queued):
         tx.send(number)
@@ -156,7 +156,7 @@ def at_every_line(interrupt: Callable[[int], bool], at_least: int) -> None:
 
 
 class Failing:
-    """Raises something while it is encoded, or while it is decoded."""
+    """An object that raises while it is encoded, or while it is decoded."""
 
     def __init__(self, error: BaseException, here: bool) -> None:
         self._error = error
@@ -173,7 +173,7 @@ def _fail(error: BaseException) -> None:
 
 
 class Nested:
-    """Fails to send while it is encoded, or to receive while it is decoded."""
+    """An object with a failing send in its encoding, or a failing receive in its decoding."""
 
     def __init__(self, tx: IpcSender[Any], inner: IpcReceiver[Any], fails: object) -> None:
         self._tx = tx
@@ -195,12 +195,12 @@ def _nested(inner: IpcReceiver[Any]) -> str:
 class TestInterrupts:
     @pytest.mark.parametrize("size", [1, MIB], ids=["small", "large"])
     def test_interrupted_at_every_line_of_a_send(self, bag: Bag, size: int) -> None:
-        """W2, W3, W39: wherever a send is interrupted, what was to be sent stays usable."""
+        """W2, W3, W39: wherever a send is interrupted, the ends in its message stay usable."""
         at_every_line(lambda step: interrupt_send(bag, step, CORE, size), 15)
 
     @requires(Capability.UNBOUNDED)
     def test_interrupted_at_every_line_of_a_send_to_a_long_queue(self, bag: Bag) -> None:
-        """W2, W39: also where the message has to wait behind many."""
+        """W2, W39: an interrupted send to a long queue leaves the ends in its message usable."""
         at_every_line(lambda step: interrupt_send(bag, step, CORE, queued=LONG), 15)
 
     @drops

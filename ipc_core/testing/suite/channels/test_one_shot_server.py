@@ -70,7 +70,7 @@ class TestOneShotServer:
             bag.connect(name)
 
     def test_wrong_names(self, bag: Bag) -> None:
-        """I3: what is not a server's name is refused, and harms nothing."""
+        """I3: a text that is no server's name is refused, and harms nothing."""
         server, name = bag.server()
         prefix = name.partition(":")[0]
         before = descriptors()
@@ -93,7 +93,7 @@ class TestOneShotServer:
             bag.connect(name.replace("+once:", "+serve:"))
 
     def test_names_are_unique(self, bag: Bag) -> None:
-        """I4: of a thousand servers no two have the same name; each is plain text."""
+        """I4: a thousand servers have different names of plain text."""
         names: set[str] = set()
         for _ in range(5):
             servers = [IpcOneShotServer[Any]() for _ in range(200)]

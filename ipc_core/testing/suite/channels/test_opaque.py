@@ -1,4 +1,4 @@
-"""Opaque ends: endpoints that forget, and are told again, what travels over them."""
+"""Opaque ends: endpoints that forget the type of their messages, and are told it again."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class TestOpaque:
         assert rx.recv() == PAIR
 
     def test_embedded_opaque_senders(self, bag: Bag) -> None:
-        """B26: an opaque sender travels, and sends when it is told what."""
+        """B26: an opaque sender travels, and sends once it is converted back."""
         sub_tx, sub_rx = bag.channel()
         super_tx, super_rx = bag.channel()
         super_tx.send((PAIR, bag.keep(sub_tx.to_opaque())))
@@ -38,7 +38,7 @@ class TestOpaque:
         assert sub_rx.recv() == PAIR
 
     def test_opaque_receiver(self, bag: Bag) -> None:
-        """I102: a receiver made opaque and back again yields what was queued all along."""
+        """I102: a receiver made opaque and back again yields the messages queued all along."""
         tx, rx = bag.channel()
         tx.send(1)
         opaque = bag.keep(rx.to_opaque())
@@ -49,7 +49,7 @@ class TestOpaque:
         assert [back.recv(), back.recv()] == [1, 2]
 
     def test_conversion_moves(self, bag: Bag) -> None:
-        """I102, I27: converting moves; what was converted raises MovedError from then on."""
+        """I102, I27: converting moves; the original raises MovedError from then on."""
         tx, rx = bag.channel()
         opaque_tx, opaque_rx = bag.keep(tx.to_opaque()), bag.keep(rx.to_opaque())
         back_tx: IpcSender[Any] = bag.keep(opaque_tx.to())
@@ -78,7 +78,7 @@ class TestOpaque:
             rx.to_opaque()
 
     def test_opaque_receiver_travels(self, bag: Bag) -> None:
-        """I102: an opaque receiver travels, moves, and takes what is queued with it."""
+        """I102: an opaque receiver travels, moves, and takes its queued messages with it."""
         tx, rx = bag.channel()
         carrier_tx, carrier_rx = bag.channel()
         tx.send(1)

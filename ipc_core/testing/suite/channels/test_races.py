@@ -1,4 +1,4 @@
-"""Closing what other threads use, while new endpoints take over what was freed."""
+"""Closing objects in use by other threads, while new endpoints take over their descriptors."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ ROUNDS = 300
 
 
 def until_closed(use: Callable[[], object], done: list[object]) -> None:
-    """Call again and again, collecting what is returned, until the endpoint is closed."""
+    """Call again and again, collecting the results, until the endpoint is closed."""
     while True:
         try:
             done.append(use())
@@ -44,7 +44,7 @@ class Decoys:
             tx.send("decoy")
 
     def close(self) -> None:
-        """Close them; their messages are still there, and nothing else is."""
+        """Close the channels; their messages must be there, and no others."""
         for tx, rx in self._channels:
             assert rx.recv() == "decoy"
             tx.close()
@@ -102,7 +102,7 @@ class TestRaces:
             assert got in ([], ["own"], [["own"]])
 
     def test_race_close_and_send(self, bag: Bag) -> None:
-        """I32: a sender closed while two threads send with it: what they sent went to its own
+        """I32: a sender closed while two threads send with it: accepted messages went to its own
         channel, the rest is refused."""
         for _ in range(ROUNDS):
             tx, rx = ipc_core.channel()

@@ -1,4 +1,4 @@
-"""Receiver sets: what select reports."""
+"""Receiver sets: the results of select."""
 
 from __future__ import annotations
 
@@ -106,7 +106,7 @@ class TestReceiverSet:
             receivers.try_select_timeout(0.01)
 
     def test_message_before_add(self, bag: Bag) -> None:
-        """I48: what arrived before the receiver was added is reported."""
+        """I48: a message that arrived before the receiver was added is reported."""
         tx, rx = bag.channel()
         tx.send(PAIR)
         receivers = bag.receiver_set()

@@ -264,7 +264,7 @@ class TestReceiverSetMembers:
             worker.result()
 
     def test_remove(self, bag: Bag) -> None:
-        """I60: remove gives a receiver back with what it holds; its id is not in the set."""
+        """I60: remove gives a receiver back with its queue; its id is not in the set."""
         (tx, rx), (_, stays_rx) = bag.channel(), bag.channel()
         receivers = bag.receiver_set()
         id = receivers.add(rx)

@@ -16,7 +16,7 @@ from ipc_core.testing.marks import requires
 
 
 class Acting:
-    """Does something while it is encoded; arrives as a plain value."""
+    """An object that acts while it is encoded; it arrives as a plain value."""
 
     def __init__(self, value: object, act: Callable[[], None]) -> None:
         self._value = value
@@ -28,7 +28,7 @@ class Acting:
 
 
 class Receiving:
-    """Arrives as a message received while it is decoded."""
+    """An object that arrives as a message received while it is decoded."""
 
     def __init__(self, inner: IpcReceiver[Any]) -> None:
         self._inner = inner
@@ -38,7 +38,7 @@ class Receiving:
 
 
 class Unsendable:
-    """Cannot be encoded."""
+    """An object that cannot be encoded."""
 
     def __reduce__(self) -> tuple[Any, ...]:
         raise RuntimeError("not today")
@@ -86,7 +86,7 @@ class TestReentrancy:
         assert [rx1.recv(), rx2.recv(), rx3.recv()] == [0, 1, 2]
 
     def test_failed_encoding_leaves_nothing_behind(self, bag: Bag) -> None:
-        """I95: what a failed send had collected is not in the next message of the thread."""
+        """I95: attachments of a failed send are not in the next message of the thread."""
         secret_tx, secret_rx = bag.channel()
         tx, rx = bag.channel()
         other_tx, other_rx = bag.channel()

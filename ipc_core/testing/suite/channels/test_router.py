@@ -1,4 +1,4 @@
-"""A thread that calls back."""
+"""Routers with a thread that calls back."""
 
 from __future__ import annotations
 
@@ -194,7 +194,7 @@ class TestRouter:
         assert got == {(number, i) for number in range(8) for i in range(each)}
 
     def test_router_remove(self, bag: Bag, router: Router) -> None:
-        """I49: a removed route gives its receiver back with what is queued; its id is spent."""
+        """I49: a removed route gives its receiver back with its queue; its id is spent."""
         tx, rx = bag.channel()
         id = router.add_route(rx, print)
         receiver = bag.keep(router.remove_route(id))
@@ -204,7 +204,7 @@ class TestRouter:
             router.remove_route(id)
 
     def test_router_remove_from_another_callback(self, bag: Bag, router: Router) -> None:
-        """I62: a route that a callback removes gives back also what has arrived already."""
+        """I62: a route that a callback removes gives back also messages that had arrived."""
         busy, go_on = threading.Event(), threading.Event()
         gate_tx, gate_rx = bag.channel()
 

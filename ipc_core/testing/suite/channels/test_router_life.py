@@ -1,4 +1,4 @@
-"""How a router starts and ends, and that it then holds nothing."""
+"""Start and end of a router, after which it holds nothing."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ SOON = 20
 
 
 class Finalised:
-    """Says into a queue that nothing holds it any more."""
+    """An object that reports into a queue when nothing holds it any more."""
 
     def __init__(self, said: queue.Queue[str]) -> None:
         weakref.finalize(self, said.put, "finalised")

@@ -88,7 +88,7 @@ class TestRouterSteps:
     def test_steps_report_what_callbacks_raise(
         self, bag: Bag, stepped: Router, reports: list[BaseException]
     ) -> None:
-        """I64: it is reported, and the route goes on."""
+        """I64: an exception of a callback is reported, and the route goes on."""
         tx, rx = bag.channel()
         seen: list[object] = []
         stepped.add_route(rx, lambda message: seen.append(1 // message))
@@ -104,7 +104,7 @@ class TestRouterSteps:
     def test_steps_let_interrupts_through(
         self, bag: Bag, stepped: Router, reports: list[BaseException], kind: type[BaseException]
     ) -> None:
-        """I34, I64: Ctrl-C in a callback reaches who took the step; what had arrived comes next."""
+        """I34, I64: Ctrl-C in a callback reaches the step's caller; arrived messages come next."""
         tx, rx = bag.channel()
         seen: list[object] = []
 
@@ -177,7 +177,7 @@ class TestRouterSteps:
         assert ends == ["shut down", "late", "dropped"]
 
     def test_steps_remove(self, bag: Bag, stepped: Router) -> None:
-        """I49: a removed route gives its receiver back with what is queued."""
+        """I49: a removed route gives its receiver back with its queue."""
         tx, rx = bag.channel()
         id = stepped.add_route(rx, print)
         tx.send("queued")
@@ -186,7 +186,7 @@ class TestRouterSteps:
         assert stepped.step() == 0
 
     def test_steps_remove_from_another_callback(self, bag: Bag, stepped: Router) -> None:
-        """I62: a route that a callback removes gives back also what has arrived already."""
+        """I62: a route that a callback removes gives back also messages that had arrived."""
         ids: dict[str, int] = {}
         removed: list[tuple[str, Any]] = []
 

@@ -107,7 +107,7 @@ class TestSharedMemory:
         assert received.take() == content
 
     def test_writes_are_seen(self, bag: Bag) -> None:
-        """I75: what is written through one handle is read through clones and received ones."""
+        """I75: bytes written through one handle are read through clones and received ones."""
         region = bag.region(bytes(10))
         clone = bag.keep(region.clone())
         tx, rx = bag.channel()
@@ -178,7 +178,7 @@ class TestSharedMemory:
         assert _mappings() <= mapped + 10
 
     def test_repr_is_short(self, bag: Bag) -> None:
-        """W46: the repr of a region shows what it is, not its bytes."""
+        """W46: the repr of a region is short, and shows none of its bytes."""
         assert len(repr(bag.region(b"x" * 100_000))) < 100
 
     def test_wrong_arguments(self, bag: Bag) -> None:
@@ -196,7 +196,7 @@ def _send_region(tx: IpcSender[Any], rx: IpcReceiver[Any], content: bytes) -> No
 
 
 def _mappings() -> int:
-    """How many memory mappings this process has; 0 where the system does not tell."""
+    """Return the number of this process's memory mappings; 0 where the system does not tell."""
     try:
         with open("/proc/self/maps", "rb") as maps:
             return sum(1 for _ in maps)

@@ -1,4 +1,4 @@
-"""What regions are made from, and what is in them then."""
+"""Regions made from every kind of source, and their content then."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ class TestSharedMemoryContent:
 
     @pytest.mark.usefixtures("backend")
     def test_regions_are_equal_when_their_bytes_are(self) -> None:
-        """B22: whatever they are."""
+        """B22: regions of any bytes are equal exactly when the bytes are."""
 
         @RUN
         @given(one=st.binary(max_size=50), other=st.binary(max_size=50))
@@ -82,7 +82,7 @@ class TestSharedMemoryContent:
 
     @pytest.mark.parametrize("size", PARTS)
     def test_large_regions_are_equal_when_their_bytes_are(self, bag: Bag, size: int) -> None:
-        """B22: to the last byte."""
+        """B22: large regions are equal only if every byte is, to the last."""
         one, other = bag.region(pattern(size)), bag.region(pattern(size))
         assert one == other
         for at in (0, size // 2, size - 1):
@@ -94,13 +94,13 @@ class TestSharedMemoryContent:
     @pytest.mark.parametrize("byte", [0, 1, 255])
     @pytest.mark.parametrize("size", PARTS)
     def test_a_repeated_byte(self, bag: Bag, byte: int, size: int) -> None:
-        """B21: in all of a region."""
+        """B21: a fill byte fills all of a region."""
         region = bag.keep(IpcSharedMemory.from_byte(byte, size))
         assert same(region.take(), bytes((byte,)) * size)
 
     @pytest.mark.parametrize("size", [0, 1, 5000, *PARTS])
     def test_an_empty_region_is_filled_in_place(self, bag: Bag, size: int) -> None:
-        """B21: it is of zeros, until somebody writes there."""
+        """B21: an empty region consists of zeros until it is written to."""
         region = bag.keep(IpcSharedMemory.empty(size))
         assert same(bytes(region), bytes(size))
         region.buffer_mut()[:] = pattern(size)
@@ -130,7 +130,7 @@ class TestSharedMemoryContent:
 
     @pytest.mark.parametrize("size", [0, 1, 70_000, *PARTS])
     def test_a_file(self, bag: Bag, tmp_path: Path, size: int) -> None:
-        """B21: by its path, or open, from where it stands; it stays open."""
+        """B21: a file is read by its path, or open, from its position; it stays open."""
         path = tmp_path / "file"
         path.write_bytes(pattern(size))
         before = descriptors()
@@ -146,7 +146,7 @@ class TestSharedMemoryContent:
                 assert bag.keep(IpcSharedMemory.from_file(file)).take() == b""
 
     def test_files_of_other_kinds(self, bag: Bag, tmp_path: Path) -> None:
-        """B21: those in memory, compressed ones, and pipes, which do not tell their length."""
+        """B21: files in memory, compressed ones, and pipes, which do not tell their length."""
         data = pattern(100_000)
         path = tmp_path / "file.gz"
         path.write_bytes(gzip.compress(data))
@@ -161,7 +161,7 @@ class TestSharedMemoryContent:
         assert bag.keep(IpcSharedMemory.from_file(Pipe(data))).take() == data
 
     def test_a_file_that_cannot_be_read(self, bag: Bag, tmp_path: Path) -> None:
-        """B21: the error of reading it, and nothing is left of the region."""
+        """B21: the error of reading a file passes through, and nothing is left of the region."""
 
         class Short(io.BytesIO):
             def readinto(self, buffer: Any) -> int:
@@ -198,14 +198,14 @@ class TestSharedMemoryContent:
     def test_regions_of_nonsense(
         self, bag: Bag, make: Callable[[], object], error: type[Exception], text: str
     ) -> None:
-        """B21: one line says what is wrong."""
+        """B21: an error of one line names the mistake."""
         with pytest.raises(error, match=text) as caught:
             make()
         assert "\n" not in str(caught.value)
 
     @pytest.mark.parametrize("size", [2**60, 2**62])
     def test_more_than_there_is(self, bag: Bag, size: int) -> None:
-        """B21: an error, not a crash when the region is touched."""
+        """B21: a region beyond the memory is an error, and not a crash when it is touched."""
         for make in (IpcSharedMemory.empty, lambda size: IpcSharedMemory.from_byte(7, size)):
             with pytest.raises((MemoryError, IpcIOError)):
                 make(size)
@@ -229,7 +229,7 @@ class TestSharedMemoryContent:
         assert bytes(region) == b"content"
 
     def test_a_region_that_goes_to_and_fro(self, bag: Bag) -> None:
-        """B20: it is the same memory all the time, and costs as much after a hundred hops."""
+        """B20: a region sent a hundred times stays the same memory, at the same cost."""
         there, back = bag.channel(), bag.channel()
         region = bag.region(bytes(100))
         before: list[int] = []

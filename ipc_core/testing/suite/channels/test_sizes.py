@@ -8,7 +8,7 @@ from ipc_core.spi import Backend
 from ipc_core.testing.bag import Bag
 
 LARGEST = 64 << 20
-"""Larger hints are not gone around: the tests run on small machines too."""
+"""The largest hint that is tested, since the tests run on small machines too."""
 
 
 class TestSizes:
@@ -29,7 +29,7 @@ class TestSizes:
             assert rx.recv() == payload, size
 
     def test_queued_sizes_around_hints(self, bag: Bag, backend: Backend) -> None:
-        """I86, I19: so they do when all wait in the queue, and in the order they were sent."""
+        """I86, I19: messages of these sizes arrive in order when all wait in the queue."""
         tx, rx = bag.bytes_channel()
         sizes = _sizes(backend)
         for size in sizes:

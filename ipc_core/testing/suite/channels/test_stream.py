@@ -133,7 +133,7 @@ class TestStream:
 
     @pytest.mark.threads
     def test_stream_cancelled(self, bag: Bag, loop: str) -> None:
-        """I101: however often a receive is cancelled, what is sent comes, in order."""
+        """I101: however often a receive is cancelled, all messages come, in order."""
         tx, rx = bag.channel()
         stream = bag.keep(rx.to_stream())
         chance = random.Random(7)

@@ -17,7 +17,7 @@ from ipc_core.testing.waiting import SOON, still_waits
 @each_test(pytest.mark.threads)
 class TestThreads:
     def test_receivers_in_two_threads(self, bag: Bag) -> None:
-        """B37, I104: of two threads in receive, each message goes to exactly one, whole."""
+        """B37, I104: each message goes, whole, to exactly one of two receiving threads."""
         tx, rx = bag.channel()
         workers = [bag.thread(list, rx) for _ in range(2)]
         for number in range(1000):
@@ -77,7 +77,7 @@ class TestThreads:
             assert time.monotonic() - started < SOON
 
     def test_close_wakes_every_receive(self, bag: Bag) -> None:
-        """I105: it ends the receives of all threads."""
+        """I105: closing a receiver ends the receives of all threads."""
         _, rx = bag.channel()
         workers = [bag.thread(rx.recv) for _ in range(3)]
         for worker in workers:

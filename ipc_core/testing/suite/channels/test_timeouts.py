@@ -1,4 +1,4 @@
-"""Timed waits: how long, and until what."""
+"""Timed waits: their length, and the events that end them."""
 
 from __future__ import annotations
 
@@ -117,7 +117,7 @@ class TestTimeouts:
 
     @pytest.mark.threads
     def test_default_timeout_of_sockets(self, bag: Bag) -> None:
-        """I43: what a program sets for sockets of its own does not end waits."""
+        """I43: a default timeout that a program sets for its sockets does not end waits."""
         socket = pytest.importorskip("socket")
         bag.callback(socket.setdefaulttimeout, socket.getdefaulttimeout())
         socket.setdefaulttimeout(0.01)
@@ -148,7 +148,7 @@ class TestTimeouts:
 
     @pytest.mark.threads
     def test_disconnect_during_a_timed_receive(self, bag: Bag) -> None:
-        """I44: so does the last sender's close, with Disconnected."""
+        """I44: the last sender's close ends a timed receive with Disconnected."""
         tx, rx = bag.channel()
         started = time.monotonic()
         worker = bag.thread(rx.try_recv_timeout, BOUND)
@@ -171,7 +171,7 @@ class TestTimeouts:
 
 
 def _waited(wait: Callable[[], object]) -> float:
-    """How long it took to find nothing."""
+    """Return the seconds until Empty was raised."""
     started = time.monotonic()
     with pytest.raises(Empty):
         wait()

@@ -38,7 +38,7 @@ Forged = tuple[type[Any], int]
 
 
 class Greedy:
-    """Encodes as one receiver that takes two slots."""
+    """An object that encodes as one receiver that takes two slots."""
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _take_both, ()
@@ -53,7 +53,7 @@ def _take_both() -> object:
 
 class TestForgery:
     def test_one_object_takes_two_slots(self, bag: Bag, backend: Backend) -> None:
-        """I38: the attachment that it does not keep is closed."""
+        """I38: an object that claims two slots keeps one; the other attachment is closed."""
         tx, rx = bag.forged_channel(backend)
         (lost_tx, lost_rx), (kept_tx, kept_rx) = bag.os_channel(backend), bag.os_channel(backend)
         tx.send(pickle.dumps(Greedy()), [lost_rx, kept_rx])
@@ -75,7 +75,7 @@ class TestForgery:
         assert rx.recv() == "next"
 
     def test_random_forgeries(self, bag: Bag, backend: Backend) -> None:
-        """I38, I40: whatever refers to whatever, it is a message or a DecodeError, attachments
+        """I38, I40: any reference to any slot yields a message or a DecodeError, attachments
         that nobody holds are closed, and the next message arrives."""
         tx, rx = bag.forged_channel(backend)
         classes = [end for end in KINDS if end is not IpcSharedMemory or _shares(backend)]
@@ -145,7 +145,7 @@ class TestForgery:
 @each_test(requires(Capability.CROSS_PROCESS))
 class TestForgeryOfProcesses:
     def test_child_forges_slots(self, bag: Bag, children: Children) -> None:
-        """W1, I38: what a child forges is an error for each message, and no more."""
+        """W1, I38: each forged message of a child is an error, and no more."""
         server, name = bag.server()
         child = children.start(forgery_programs.forge_slots, name)
         rx, first = server.accept(BOUND)
@@ -186,7 +186,7 @@ def _shares(backend: Backend) -> bool:
 
 
 def _attachment(bag: Bag, backend: Backend, end: type[Any]) -> tuple[Attachment, Any]:
-    """Something to attach, and the other end of its channel."""
+    """Return an object to attach, and the other end of its channel."""
     if end is IpcSharedMemory:
         return bag.keep(backend.shared_memory(b"region")), None
     tx, rx = bag.os_channel(backend)
@@ -206,7 +206,7 @@ def _forged(shape: Any) -> Any:
 
 
 def _fits(wanted: list[Forged], carried: list[type[Any]]) -> bool:
-    """Whether an honest sender could have sent it."""
+    """Return whether an honest sender could have sent the shape."""
     slots = [slot for _, slot in wanted]
     return len(set(slots)) == len(slots) and all(
         0 <= slot < len(carried) and carried[slot] is end for end, slot in wanted

@@ -169,11 +169,11 @@ class TestMaxMessage:
         assert sub_rx.recv() == "still mine"
 
     def test_max_message_is_checked_before_decoding(self, bag: Bag, backend: Backend) -> None:
-        """I39: what a peer sends over the limit is refused unread; its attachments are closed."""
+        """I39: a peer's message over the limit is refused unread; its attachments are closed."""
         tx, rx = bag.forged_channel(backend, max_message=LIMIT)
         for size in (LIMIT + 1, 100_000, 3 * MIB):
             sub_tx, sub_rx = bag.os_channel(backend)
-            # It would decode: what follows the end of a pickle is not read.
+            # It would decode: bytes after the end of a pickle are not read.
             tx.send(pickle.dumps("decoded") + bytes(size - len(pickle.dumps("decoded"))), [sub_rx])
             with pytest.raises(DecodeError, match=f"{size} bytes .* max_message, {LIMIT}"):
                 rx.recv()
@@ -182,7 +182,7 @@ class TestMaxMessage:
         assert rx.recv() == "next"
 
     def test_max_message_of_bytes(self, bag: Bag, backend: Backend) -> None:
-        """B30: a bytes channel refuses at both ends what is over its limit."""
+        """B30: a bytes channel refuses at both ends a message over its limit."""
         tx, rx = bag.bytes_channel(max_message=LIMIT)
         tx.send(bytes(LIMIT))
         assert rx.recv() == bytes(LIMIT)
@@ -240,7 +240,7 @@ class TestMaxMessage:
             server.accept(BOUND)
 
     def test_bad_limits(self, backend: Backend) -> None:
-        """I43: what is no number of bytes is a ValueError, wherever a limit is given."""
+        """I43: a limit that is no number of bytes is a ValueError everywhere."""
         for bad in BAD_LIMITS:
             calls: list[Callable[..., object]] = [
                 ipc_core.channel,

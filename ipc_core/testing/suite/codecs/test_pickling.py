@@ -1,4 +1,4 @@
-"""Objects that C pickle alone does not carry, and what stays of any object on its way."""
+"""Objects that C pickle alone does not carry, and the properties that any object keeps."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from ipc_core.testing.marks import requires
 from ipc_core.testing.waiting import BOUND
 
 THRESHOLD = 16384
-"""Larger buffers lie beside the pickle: bytes."""
+"""The bytes above which buffers lie beside the pickle."""
 
 
 @dataclass
@@ -31,7 +31,7 @@ class Holder:
 
 
 class Reduced:
-    """Pickles by an attribute of its module."""
+    """An object pickled by an attribute of its module."""
 
     def __reduce__(self) -> str:
         return "REDUCED"
@@ -82,7 +82,7 @@ class TestPickling:
               suppress_health_check=list(HealthCheck))  # fmt: skip
     @given(message=_objects)
     def test_any_object(self, backend: Backend, message: Any) -> None:
-        """B1, I86: what is sent arrives, of the same types, with buffers of all sizes in it."""
+        """B1, I86: objects arrive equal, of the same types, with buffers of all sizes in them."""
         with Bag() as bag:
             tx, rx = bag.channel()
             tx.send(message)
@@ -184,7 +184,7 @@ class TestPickling:
                 assert received["extra"]() is received["lists"][0]
 
     def test_endpoints_in_closures(self, bag: Bag) -> None:
-        """B1, I95: senders, receivers and channels for bytes arrive alive in what goes by value."""
+        """B1, I95: senders, receivers and ends for bytes arrive alive in objects sent by value."""
         tx, rx = bag.channel()
         (one_tx, one_rx), (two_tx, two_rx), (bytes_tx, bytes_rx) = (
             bag.channel(), bag.channel(), bag.bytes_channel(),
@@ -210,7 +210,7 @@ class TestPickling:
 
     @requires(Capability.SHARED_MEMORY)
     def test_shared_memory_in_a_closure(self, bag: Bag) -> None:
-        """B1: so does shared memory, which stays shared."""
+        """B1: shared memory arrives in a closure, and stays shared."""
         tx, rx = bag.channel()
         region = bag.region(b"region")
         tx.send(lambda: region)

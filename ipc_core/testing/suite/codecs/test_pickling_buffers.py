@@ -17,7 +17,7 @@ SIZES = (0, 1, 16_383, 16_384, 16_385, 100_000, 3 * MIB)
 
 
 class Region:
-    """Pickles as a buffer, as the arrays of other libraries do."""
+    """An object pickled as a buffer, like the arrays of other libraries."""
 
     def __init__(self, memory: Any) -> None:
         self.memory = memory
@@ -42,7 +42,7 @@ class TestPicklingBuffers:
             assert bytes(received[5].memory) == data
 
     def test_what_arrives_is_its_own(self, bag: Bag) -> None:
-        """I86: a change of what was received changes neither what was sent nor another part."""
+        """I86: a change of a received buffer changes neither the original nor another part."""
         tx, rx = bag.channel()
         for size in (100, 3 * MIB):
             sent = [bytearray(size), memoryview(bytearray(size)), array("B", bytes(size)),
@@ -73,7 +73,7 @@ class TestPicklingBuffers:
         tx.send({"view": memoryview(bytearray(data)), "other": bytes(size)})
         view = rx.recv()["view"]
         gc.collect()
-        for _ in range(6):  # whatever memory is used again
+        for _ in range(6):  # reuse any memory that was freed
             tx.send(memoryview(bytearray(size)))
             assert rx.recv()[-1] == 0
         tx.close()

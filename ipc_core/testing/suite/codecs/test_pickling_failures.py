@@ -1,4 +1,4 @@
-"""What cannot be pickled: the error says where it is, and nothing is sent."""
+"""Objects that cannot be pickled: the error says where they are, and nothing is sent."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class Restored:
 
 
 class Curious:
-    """Has a repr that must not run, and no attribute that may be asked for."""
+    """An object whose repr and attributes must not be asked for."""
 
     def __repr__(self) -> str:
         raise AssertionError("the search for the place ran code of an object")
@@ -97,8 +97,8 @@ PLACES: list[tuple[Callable[[Any], Any], str]] = [
 class TestPicklingFailures:
     @pytest.mark.parametrize("number", range(len(PLACES)))
     def test_places(self, bag: Bag, number: int) -> None:
-        """I95: an EncodeError names the way to what cannot be pickled; nothing was sent, and no
-        receiver moved."""
+        """I95: an EncodeError names the path to the object that cannot be pickled; nothing was
+        sent, and no receiver moved."""
         make, place = PLACES[number]
         tx, rx = bag.channel()
         sub_tx, sub_rx = bag.channel()
@@ -133,7 +133,7 @@ class TestPicklingFailures:
         assert rx.recv() == "next"
 
     def test_a_place_far_down(self, bag: Bag) -> None:
-        """I95: of a long way the middle is left out."""
+        """I95: the error leaves out the middle of a long path."""
         tx, _ = bag.channel()
         message: Any = LOCK
         for _ in range(60):
@@ -169,7 +169,7 @@ class TestPicklingFailures:
 
     @drops
     def test_failures_keep_nothing(self, bag: Bag) -> None:
-        """I95: once the error is gone, nothing holds on to what could not be sent."""
+        """I95: once the error is gone, nothing refers to the object that could not be sent."""
         tx, _ = bag.channel()
         inner_tx, inner_rx = bag.channel()
         with pytest.raises(EncodeError):

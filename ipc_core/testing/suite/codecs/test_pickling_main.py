@@ -43,7 +43,7 @@ CHECKS: dict[str, Callable[[Any], Any]] = {
     "local": lambda o: [o.triple(2), o.same()],
     "text": lambda text: text,
 }  # fmt: skip
-"""What is asked of each thing that the program sends, here and where it is."""
+"""The question for each object that the program sends, asked here and in the program."""
 
 
 @each_test(requires(Capability.CROSS_PROCESS))
@@ -78,7 +78,7 @@ class TestPicklingMain:
         assert child.wait(BOUND) == script.wait(BOUND) == 0
 
     def test_a_class_arrives_as_one(self, bag: Bag, children: Children) -> None:
-        """B1: what two messages bring is of one class, and equal."""
+        """B1: objects from two messages are of one class, and equal."""
         server, name = bag.server()
         script = children.start_script(main_program, name)
         rx, back_tx = server.accept(BOUND, child=script)

@@ -75,7 +75,7 @@ class TestPicklingNumpy:
             assert np.array_equal(sent, before)
 
     def test_one_memory(self, bag: Bag) -> None:
-        """I86: one array at two places is one array; what is received is aligned for its type."""
+        """I86: one array at two places is one array; a received array is aligned for its type."""
         np = pytest.importorskip("numpy")
         tx, rx = bag.channel()
         sent = np.arange(COUNT, dtype="f8")

@@ -1,4 +1,4 @@
-"""Typed channels: what arrives is of the declared type, whatever was sent."""
+"""Typed channels: every received object is of the declared type."""
 
 from __future__ import annotations
 
@@ -174,7 +174,7 @@ class TestTyped:
 
     def test_forged_attachments(self, bag: Bag, backend: Backend, messages: Any) -> None:
         """I38, I40, W1: slots that are not there, are something else, are used twice, or are no
-        slots, are errors; what came is closed."""
+        slots, are errors; the attachments are closed."""
         m = messages
         tx, rx = bag.forged_channel(backend, m.ReplySenders, codec=m.CODEC)
         for forged in (
@@ -205,7 +205,7 @@ class TestTyped:
         assert lost_tx.wait_closed(BOUND)
 
     def test_message_does_not_choose(self, bag: Bag, backend: Backend, messages: Any) -> None:
-        """I40: codec and type of a received end are those declared, whatever its maker uses."""
+        """I40: codec and type of a received end are those declared, not those of its maker."""
         m = messages
         tx, rx = bag.forged_channel(backend, m.ReplyReceiver, codec=m.CODEC)
         sub_tx, sub_rx = bag.os_channel(backend)
@@ -298,7 +298,7 @@ class TestTyped:
             assert rx.recv() == text
 
     def test_types_that_do_not_bind(self, bag: Bag, messages: Any) -> None:
-        """I40: what msgspec cannot carry is one TypeError, where the channel is made."""
+        """I40: a type that msgspec cannot carry is one TypeError, where the channel is made."""
         import ipc_core
 
         m = messages

@@ -1,4 +1,4 @@
-"""Typed objects at random: what was sent is what arrives."""
+"""Typed objects at random: each arrives equal."""
 
 from __future__ import annotations
 
@@ -142,7 +142,7 @@ class TestTypedValues:
         send()
 
     def test_bytes_at_random(self, bag: Bag, backend: Backend, messages: Any) -> None:
-        """I39: whatever a peer sends, it is an object of the type or a DecodeError."""
+        """I39: any bytes of a peer become an object of the type or a DecodeError."""
         m = messages
         tx, rx = bag.forged_channel(backend, m.Order, codec=m.CODEC)
         changes = st.lists(st.tuples(st.integers(0, 10**6), st.integers(0, 255)), max_size=4)

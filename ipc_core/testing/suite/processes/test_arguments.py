@@ -17,7 +17,7 @@ class TestArguments:
     def test_arguments_of_a_spawned_process(
         self, bag: Bag, backend: Backend, children: Children
     ) -> None:
-        """I72: a process that multiprocessing spawns gets ends as arguments, with what is queued,
+        """I72: a process that multiprocessing spawns gets ends as arguments, with their queues,
         and the parent's own stay as they are. A backend that cannot do it says why: its `for_child`
         raises NotSupportedError."""
         assert type(backend).for_child is not Backend.for_child, (

@@ -1,4 +1,4 @@
-"""Meeting at a one-shot server when something goes wrong."""
+"""Meetings at a one-shot server when something goes wrong."""
 
 from __future__ import annotations
 
@@ -44,8 +44,8 @@ class TestBootstrap:
         assert first == 1
 
     def test_bootstrap_only_the_first_client(self, bag: Bag) -> None:
-        """I1, I2, W27: whoever comes second is refused within a second, before and after accept,
-        and nothing of the first client's is lost or mixed."""
+        """I1, I2, W27: a second client is refused within a second, before and after accept,
+        and no message of the first client is lost or mixed."""
         server, name = bag.server()
         client = bag.connect(name)
         for number in range(100):
@@ -62,8 +62,8 @@ class TestBootstrap:
             receiver.recv()
 
     def test_bootstrap_silent_client(self, bag: Bag) -> None:
-        """I7, W28: a client that says nothing costs accept its timeout and no more; what it says
-        later arrives."""
+        """I7, W28: a silent client costs accept its timeout and no more; its later message
+        arrives."""
         server, name = bag.server()
         client = bag.connect(name)
         for seconds in (0, 0.05, 0.2):
@@ -135,7 +135,7 @@ class TestBootstrap:
         assert descriptors() == before
 
     def test_bootstrap_nobody_else_can_enter(self, bag: Bag) -> None:
-        """I15: whatever files a server has are for this user only, whatever the umask."""
+        """I15: under any umask the files of a server are for this user only."""
         if not hasattr(os, "umask"):
             pytest.skip("this system has no umask")
         known = files()
@@ -165,8 +165,8 @@ class TestBootstrapDeaths:
         assert first == "instead"
 
     def test_bootstrap_client_silent_for_long(self, bag: Bag, children: Children) -> None:
-        """I7, W28: accept comes back from a client in another process that is silent, and takes
-        its word when it comes."""
+        """I7, W28: accept comes back from a silent client in another process, and takes its message
+        later."""
         server, name = bag.server()
         reports, report = bag.server()
         children.start(programs.stay_silent, name, report)
@@ -195,8 +195,8 @@ class TestBootstrapDeaths:
             server.accept(BOUND)
 
     def test_bootstrap_client_killed_in_its_word(self, bag: Bag, children: Children) -> None:
-        """I8, I10: of a client killed while it sends, accept returns a whole first message or
-        says that it left."""
+        """I8, I10: accept returns the whole first message of a client killed while it sends, or
+        says that the client left."""
         server, name = bag.server()
         reports, report = bag.server()
         child = children.start(programs.say_much, name, report)

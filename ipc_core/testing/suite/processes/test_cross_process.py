@@ -44,7 +44,7 @@ class TestCrossProcess:
     @needs_fork
     @pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")  # no thread takes part
     def test_embedded_senders_fork(self, bag: Bag) -> None:
-        """B9: a forked child does the same."""
+        """B9: a forked child gives a sender away at one server and answers on another."""
         if sys.platform == "win32":
             pytest.skip("this system has no fork")
         (server0, name0), (server2, name2) = bag.server(), bag.server()
@@ -122,7 +122,7 @@ class TestCrossProcess:
         assert child.wait(BOUND) == 0
 
     def test_receiver_moves_with_its_queue(self, bag: Bag, children: Children) -> None:
-        """D5: a receiver takes what is queued to another process, and gets what comes later."""
+        """D5: a receiver takes its queue to another process, and gets later messages there."""
         child, (to_child, from_child) = programs.meet(bag, children, programs.empty_receiver)
         tx, rx = bag.channel()
         expected = [1, b"x" * 300_000, "queued"]
@@ -136,7 +136,7 @@ class TestCrossProcess:
 
     @requires(Capability.SHARED_MEMORY)
     def test_region_is_shared(self, bag: Bag, children: Children) -> None:
-        """I75: both processes see what the other writes into a region."""
+        """I75: each process sees the other's writes into a region."""
         child, (to_child, from_child) = programs.meet(bag, children, programs.write_region)
         region = bag.region(bytes(100_000))
         clone = bag.keep(region.clone())

@@ -1,4 +1,4 @@
-"""Descriptors that travel: closed exactly once, in both processes, whatever becomes of them."""
+"""Descriptors that travel: closed exactly once in both processes, in success and failure."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ KEPT = 10
 
 @contextmanager
 def level_here() -> Iterator[None]:
-    """As many descriptors after this as before, but for a few that endpoints keep."""
+    """Assert that the block leaves no descriptor open but a few that endpoints keep."""
     before = descriptors()
     yield
     gc.collect()
@@ -46,7 +46,7 @@ def level_here() -> Iterator[None]:
 
 
 def ended(rx: ipc_core.IpcReceiver[Any]) -> bool:
-    """Whether every sender is gone; those on cycles go when somebody collects the garbage."""
+    """Whether every sender is gone; those on cycles go with the next garbage collection."""
     gc.collect()
     ipc_core.channel()[0].close()  # a kernel collects when an endpoint is closed
     try:
@@ -87,7 +87,7 @@ class TestDescriptors:
     def test_many_messages_with_senders_to_another_process(
         self, bag: Bag, children: Children, rounds: int, senders: int, size: int
     ) -> None:
-        """I81, I82: nor do they in the process that receives them, or in the one that sends."""
+        """I81, I82: senders sent to another process leave no descriptor behind in either."""
         _, (tx, rx) = programs.meet(bag, children, programs.count_descriptors)
         sub_tx, sub_rx = bag.channel()
         payload = pattern(size)
@@ -109,7 +109,7 @@ class TestDescriptors:
     def test_many_attachments_to_another_process(
         self, bag: Bag, children: Children, count: int, size: int
     ) -> None:
-        """I82, I83, W5, W6: more senders than a packet carries, each of use over there."""
+        """I82, I83, W5, W6: more senders than a packet carries arrive, and each works."""
         bag.allow_descriptors(2 * count + 200)
         _, (tx, rx) = programs.meet(bag, children, programs.answer_each)
         ends = [bag.channel() for _ in range(count)]
@@ -119,8 +119,8 @@ class TestDescriptors:
             assert receiver.try_recv_timeout(BOUND) == number
 
     def test_failed_sends(self, bag: Bag) -> None:
-        """I81, W2, W39: a thousand sends that fail with endpoints in them; all stay usable, and
-        nothing of them is in the next message."""
+        """I81, W2, W39: a thousand failed sends with endpoints leave them usable, and out of the
+        next message."""
         tx, rx = bag.channel()
         moved_tx, moved_rx = bag.channel()
         with level_here():
@@ -136,7 +136,7 @@ class TestDescriptors:
             moved_rx.recv()
 
     def test_sends_to_a_receiver_that_is_gone(self, bag: Bag) -> None:
-        """I81, I107, W41: so do a thousand that find no receiver."""
+        """I81, I107, W41: a thousand sends without a receiver leave no descriptor behind."""
         tx, rx = bag.channel()
         moved_tx, moved_rx = bag.channel()
         rx.close()
@@ -242,7 +242,7 @@ class TestDescriptors:
 
     @requires(Capability.FREES_RINGS)
     def test_channels_that_hold_each_other(self, bag: Bag) -> None:
-        """I81: so are two channels with the other's receiver in their queues."""
+        """I81: two channels with each other's receiver in their queues are freed."""
         watched_tx, watched_rx = bag.channel()
         with level_here():
             for _ in range(20):
@@ -296,7 +296,7 @@ class TestDescriptors:
         if Capability.FILENO in backend.capabilities:
             bytes_rx.fileno()
         count = 2000 if Capability.UNBOUNDED in backend.capabilities else 10
-        for number in range(count):  # what a backend opens when a queue is long stays open
+        for number in range(count):  # a backend keeps open the files of a long queue
             tx.send((number, region if number % 500 == 499 else None))
         tx.send([sub_tx, bag.channel()[1], region, b"x" * MIB])
         for _ in range(count):

@@ -1,4 +1,4 @@
-"""What a forked child may do with what it inherits."""
+"""Objects that a forked child inherits, and their use there."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ class TestForks:
 
     @requires(Capability.UNBOUNDED)
     def test_fork_both_send_large(self, bag: Bag, children: Children) -> None:
-        """I36, I90: nor do their large payloads mix."""
+        """I36, I90: large payloads of parent and child on one sender do not mix."""
         tx, rx = bag.bytes_channel()
         tx.send(pattern(MIB))
         rx.recv()
@@ -71,8 +71,8 @@ class TestForks:
         child.join(BOUND)
 
     def test_fork_while_threads_wait(self, bag: Bag, children: Children, router: Router) -> None:
-        """I72, W43: the child may use and close what its parent's threads wait on at the fork; the
-        parent's waits go on."""
+        """I72, W43: the child may use and close objects that its parent's threads wait on at the
+        fork; the parent's waits go on."""
         tx, rx = bag.channel()
         member_tx, member_rx = bag.channel()
         routed_tx, routed_rx = bag.channel()
@@ -165,8 +165,8 @@ class TestForks:
 @each_test(requires(Capability.CROSS_PROCESS))
 class TestForksApart:
     def test_fork_child_has_connections_of_its_own(self, bag: Bag, children: Children) -> None:
-        """I36, I72: a forked child makes channels and connects as any process does; what it does
-        with them, and its end, leave those of its parent as they are. FORK is about more: ends
+        """I36, I72: a forked child makes channels and connects as any process does; its use of
+        them, and its end, leave those of its parent as they are. FORK is about more: ends
         that both inherit."""
         tx, rx = bag.channel()
         tx.send("before the fork")
@@ -205,8 +205,8 @@ def talk(
 @each_test(pytest.mark.threads)
 class TestForksInProcess:
     def test_fork_nothing_vanishes(self, bag: Bag, backend: Backend, children: Children) -> None:
-        """I36, W42: where channels do not reach other processes, a forked child finds its copies
-        broken instead of sending into them."""
+        """I36, W42: a backend whose channels stay in one process breaks a forked child's copies
+        instead of letting them send."""
         if Capability.CROSS_PROCESS in backend.capabilities:
             pytest.skip("channels reach other processes")
         tx, rx = bag.channel()

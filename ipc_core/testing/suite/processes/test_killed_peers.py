@@ -33,7 +33,7 @@ Receive = Callable[[float], Any]
 
 
 def receiving(bag: Bag, way: str, rx: Any) -> tuple[Receive, Callable[[], None]]:
-    """How to receive with a timeout, and a check that others which are served with it are."""
+    """Return a timed receive, and a check that other channels served with it are served."""
     other_tx, other_rx = bag.channel()
     if way == "recv":
         return rx.try_recv_timeout, lambda: None
@@ -78,7 +78,7 @@ def receiving(bag: Bag, way: str, rx: Any) -> tuple[Receive, Callable[[], None]]
 
 
 def fork(bag: Bag, children: Children, program: Any, *inherited: Any) -> tuple[Any, Talk]:
-    """See `meet`; the child has what this process has."""
+    """Meet a forked child, which has every object of this process; see `meet`."""
     server, name = bag.server()
     child = children.fork(program, *inherited, name)
     rx, tx = server.accept(BOUND)
@@ -105,7 +105,7 @@ class TestKilledPeers:
     @requires(Capability.FORK)
     def test_inherited_sender(self, bag: Bag, children: Children) -> None:
         """I36: a sender that a forked child has inherited keeps the channel connected until that
-        child ends, whatever the parent does with its own."""
+        child ends, also when the parent has closed its own."""
         tx, rx = bag.channel()
         _, (to_child, from_child) = fork(bag, children, programs.hold)
         assert from_child.recv() == "holding"
@@ -215,8 +215,8 @@ class TestKilledPeers:
 
     @requires(Capability.FORK)
     def test_many_processes_send(self, bag: Bag, children: Children) -> None:
-        """I91: what 32 processes send to one receiver arrives, each one's in order, and then
-        the disconnect."""
+        """I91: the messages of 32 processes to one receiver arrive, each one's in order, and
+        then the disconnect."""
         tx, rx = bag.channel()
         for who in range(CHILDREN):
             children.fork(programs.send_each, tx, who)  # type: ignore[arg-type]
@@ -262,7 +262,7 @@ class TestSharedReceivers:
 
     @pytest.mark.threads
     def test_one_message_for_two_processes(self, bag: Bag, children: Children) -> None:
-        """W16: of two processes that wait for one message the loser is Empty at its deadline."""
+        """W16: two processes wait for one message; the loser raises Empty at its deadline."""
         tx, rx = bag.channel()
         child, (to_child, from_child) = fork(bag, children, programs.wait_shared, rx)
         assert from_child.recv() == "waiting"

@@ -23,7 +23,7 @@ needs_timers = pytest.mark.skipif(
 
 
 def each_wait(test: Any) -> Any:
-    """Run the test for each kind of wait for which there is what it takes."""
+    """Run the test for each kind of wait whose event loop is installed."""
     return pytest.mark.parametrize(
         "what",
         [
@@ -53,7 +53,7 @@ class TestSignals:
 
     @each_wait
     def test_interrupted_wait(self, backend: Backend, children: Children, what: str) -> None:
-        """I34: Ctrl-C ends a wait within a second, and the next wait gets what comes."""
+        """I34: Ctrl-C ends a wait within a second, and the next wait gets the next message."""
         assert children.start(programs.interrupt, what).wait(BOUND) == 0
 
     @requires(Capability.CROSS_PROCESS, Capability.OUTLIVES_SENDER)

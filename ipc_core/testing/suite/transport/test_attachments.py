@@ -1,4 +1,4 @@
-"""Endpoints in messages: what arrives, and who owns it when."""
+"""Endpoints in messages: their arrival, and their owner at each step."""
 
 from __future__ import annotations
 
@@ -151,7 +151,7 @@ class TestTransportAttachments:
             sub_rx.recv(30)
 
     def test_transport_moved_receiver_keeps_its_queue(self, bag: Bag, backend: Backend) -> None:
-        """B41, B95: what is queued in a receiver travels with it, through several hands."""
+        """B41, B95: messages queued in a receiver travel with it, through several hands."""
         count = 20_000 if Capability.UNBOUNDED in backend.capabilities else 200
         tx, rx = bag.os_channel(backend)
         moved_tx, moved = bag.os_channel(backend)
@@ -176,7 +176,7 @@ class TestTransportAttachments:
             moved.recv(30)
 
     def test_transport_nested_channels(self, bag: Bag, backend: Backend) -> None:
-        """B95: receivers queued inside receivers, ten deep, arrive with what they hold."""
+        """B95: receivers queued inside receivers, ten deep, arrive with their messages."""
         tx, moved = bag.os_channel(backend)
         tx.send(b"cookie")
         for _ in range(10):

@@ -36,7 +36,7 @@ class TestTransportDisconnect:
                 rx.recv(timeout)
 
     def test_transport_messages_precede_disconnect(self, bag: Bag, backend: Backend) -> None:
-        """B82: what was accepted arrives after its sender is gone, and before Disconnected."""
+        """B82: accepted messages arrive after their sender is gone, and before Disconnected."""
         tx, rx = bag.os_channel(backend)
         sizes = [7, MIB, 0, PACKET, 1] + [10] * 1000
         for size in sizes:
@@ -143,7 +143,7 @@ class TestTransportDisconnect:
             rx.recv(30)
 
     def test_transport_closed_handles(self, bag: Bag, backend: Backend) -> None:
-        """B82: a closed handle raises ClosedError whatever is asked of it; closing twice is
+        """B82: every method of a closed handle raises ClosedError; closing it again does
         nothing."""
         tx, rx = bag.os_channel(backend)
         other_tx, _ = bag.os_channel(backend)
@@ -184,7 +184,7 @@ class TestTransportDisconnect:
 
     @pytest.mark.threads
     def test_transport_close_races_recv(self, bag: Bag, backend: Backend) -> None:
-        """B82: also a receive that has only just begun, or was served, ends."""
+        """B82: a receive that has only just begun, or was served, ends too."""
         for _ in range(100):
             tx, rx = bag.os_channel(backend)
             receiving = bag.thread(received_until_closed, rx)
@@ -223,7 +223,7 @@ class TestTransportDisconnect:
 
     @pytest.mark.threads
     def test_transport_wait_closed_is_woken(self, bag: Bag, backend: Backend) -> None:
-        """B83: who waits for the receiver to go is told, on every clone."""
+        """B83: a wait for the receiver to go ends on every clone."""
         tx, rx = bag.os_channel(backend)
         clone = bag.keep(tx.clone())
         waiting = [bag.thread(end.wait_closed, None) for end in (tx, tx, clone)]
@@ -248,7 +248,7 @@ class TestTransportDisconnect:
 
     @requires(Capability.PROMPT_DISCONNECT)
     def test_transport_ends_are_told_at_once(self, bag: Bag, backend: Backend) -> None:
-        """B82, B83: where it is claimed, both ends know at the very next call."""
+        """B82, B83: a backend that claims prompt disconnects reports them at the very next call."""
         for size in (1, PACKET, MIB):
             tx, rx = bag.os_channel(backend)
             tx.send(pattern(size))
@@ -265,7 +265,7 @@ class TestTransportDisconnect:
 
 
 def repeated(step: Callable[[int], object]) -> tuple[int, IpcError]:
-    """Call `step` until it raises; return how often it did not, and what it raised."""
+    """Call `step` until it raises; return how often it did not, and the exception."""
     for number in range(MANY):
         try:
             step(number)

@@ -1,4 +1,4 @@
-"""Payloads around the sizes, and attachments around the counts, at which transports break."""
+"""Payloads and attachments around the sizes and counts at which transports break."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ class TestTransportLimits:
 
     @pytest.mark.parametrize("senders", [0, 1, 3, 63, 64])
     def test_transport_overfull_packet(self, bag: Bag, backend: Backend, senders: int) -> None:
-        """B56-B57: one byte more than fits needs no receiver either, with senders or without."""
+        """B56-B57: one byte more than fits is sent unreceived, with senders or without."""
         for size in packet_sizes(backend):
             send_with_senders(bag, backend, size + 1, senders)
 
@@ -150,7 +150,7 @@ DISTINCT = 7
 
 
 def some_senders(bag: Bag, backend: Backend, count: int) -> Made:
-    """Senders of a few channels in turn, and a check that one is what was sent as number n."""
+    """Senders of a few channels in turn, and a check that a received one is the n-th sent."""
     channels = [bag.os_channel(backend) for _ in range(DISTINCT)]
 
     def check(number: int, sender: Any) -> None:

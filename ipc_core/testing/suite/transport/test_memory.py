@@ -62,7 +62,7 @@ class TestTransportMemory:
 
     @SIZES
     def test_transport_shared_memory_is_shared(self, bag: Bag, backend: Backend, size: int) -> None:
-        """B86: what one holder writes, every other sees."""
+        """B86: every holder sees the writes of every other."""
         tx, rx = bag.os_channel(backend)
         region = bag.keep(backend.shared_memory(size))
         tx.send(b"", [region])

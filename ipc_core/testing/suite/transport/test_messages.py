@@ -1,4 +1,4 @@
-"""Payloads: what the buffers of `send` hold is what `recv` returns."""
+"""Payloads: `recv` returns the bytes of the buffers given to `send`."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class TestTransportMessages:
     @slow
     @pytest.mark.threads
     def test_transport_huge_data(self, bag: Bag, backend: Backend) -> None:
-        """B46: payloads of about 50 MiB arrive whole, whatever size came before."""
+        """B46: payloads of about 50 MiB arrive whole, after larger and smaller ones."""
         for size in (50, 46, 49, 47, 48):
             payload = pattern(size * MIB)
             tx, rx = bag.os_channel(backend)
@@ -125,7 +125,7 @@ class TestTransportMessages:
     def test_transport_received_buffer_is_the_callers(
         self, bag: Bag, backend: Backend, size: int
     ) -> None:
-        """B39: what was received stays as it is when more is sent, received and closed."""
+        """B39: a received payload stays as it is when more is sent, received and closed."""
         tx, rx = bag.os_channel(backend)
         received = []
         for number in range(8):

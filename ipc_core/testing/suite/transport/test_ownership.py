@@ -1,4 +1,4 @@
-"""Who owns an attachment: before a send, after it, and after one that failed."""
+"""The owner of an attachment: before a send, after it, and after one that failed."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from ipc_core.testing.payloads import PACKET, pattern, same
 
 
 class Stranger:
-    """A handle of no backend."""
+    """A handle that no backend made."""
 
     kind = Kind.SENDER
 

@@ -55,7 +55,7 @@ class TestTransportProcesses:
     def test_transport_cross_process_fork(
         self, bag: Bag, backend: Backend, children: Children
     ) -> None:
-        """B79: so does a fork of this process."""
+        """B79: a fork of this process connects by name, and its message is accepted."""
         server, name = serve(bag, backend)
         child = children.fork(programs.say, name)
         receiver, data, _ = accept(bag, server)
@@ -92,7 +92,7 @@ class TestTransportProcesses:
     def test_transport_cross_process_two_step_transfer(
         self, bag: Bag, backend: Backend, children: Children, payload: bytes
     ) -> None:
-        """B95: a receiver in a receiver's queue keeps what was queued in it before it moved."""
+        """B95: a receiver in a receiver's queue keeps the messages queued before it moved."""
         one_tx, one_rx = bag.os_channel(backend)
         two_tx, two_rx = bag.os_channel(backend)
         one_tx.send(payload)
@@ -224,7 +224,7 @@ class TestTransportDeaths:
     def test_transport_dead_process_releases_its_ends(
         self, bag: Bag, backend: Backend, children: Children
     ) -> None:
-        """B82-B84: what a killed process held is gone, and others on the same channel go on."""
+        """B82-B84: the ends of a killed process are gone, and others on the same channel go on."""
         server, name = serve(bag, backend)
         children.start(programs.hold, name)
         receiver, _, (sender,) = accept(bag, server)

@@ -74,7 +74,7 @@ class TestTransportQueue:
     def test_transport_received_sender_comes_after_its_giver(
         self, bag: Bag, backend: Backend, count: int
     ) -> None:
-        """B40: what is sent on a received sender comes after all that its giver had sent."""
+        """B40: messages of a received sender come after all that its giver had sent."""
         tx, rx = bag.os_channel(backend)
         outer_tx, outer_rx = bag.os_channel(backend)
         for number in range(count):

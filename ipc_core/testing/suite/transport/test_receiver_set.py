@@ -119,7 +119,7 @@ class TestTransportReceiverSet:
         assert members.select(0) == []
 
     def test_transport_receiver_set_attachments(self, bag: Bag, backend: Backend) -> None:
-        """B68: what a set receives comes with its attachments, large or small."""
+        """B68: messages of a set come with their attachments, large or small."""
         members = bag.keep(backend.receiver_set())
         tx = added(bag, backend, members, 1)
         for size in (0, 10, PACKET, MIB):
@@ -198,7 +198,7 @@ class TestTransportReceiverSet:
             assert seen < 20
 
     def test_transport_many_members(self, bag: Bag, backend: Backend) -> None:
-        """B75: of many members each is served, and those with nothing cost nothing."""
+        """B75: each of many members is served, and idle ones cost nothing."""
         bag.allow_descriptors(2000)
         members = bag.keep(backend.receiver_set())
         senders = [added(bag, backend, members, id) for id in range(300)]
@@ -210,7 +210,7 @@ class TestTransportReceiverSet:
         assert sorted(results) == [(id, b"%d" % id) for id in range(300)]
 
     def test_transport_closed_set_closes_its_members(self, bag: Bag, backend: Backend) -> None:
-        """B83: the receivers of a closed set are gone, with what they held."""
+        """B83: the receivers of a closed set are gone, with their messages."""
         members = bag.keep(backend.receiver_set())
         tx = added(bag, backend, members, 1)
         tx.send(SENTENCE)

@@ -14,7 +14,7 @@ from ipc_core.testing.timing import AtLeast, Soon
 
 class TestTransportReceiverSetChanges:
     def test_transport_remove(self, bag: Bag, backend: Backend) -> None:
-        """B68: a removed receiver has what was queued, is no longer selected, and can return."""
+        """B68: a removed receiver keeps its queue, is not selected, and can return."""
         members = bag.keep(backend.receiver_set())
         tx, rx = bag.os_channel(backend)
         members.add(rx, 1)

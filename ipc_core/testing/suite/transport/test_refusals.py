@@ -1,4 +1,4 @@
-"""What comes out when the system refuses."""
+"""Errors raised when the system refuses."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def operations(bag: Bag, backend: Backend) -> Iterator[tuple[str, Callable[[], A
         try:
             bag.os_recv(in_rx, 1)
         except Empty:
-            pass  # what could not be received may be lost
+            pass  # a message that could not be received may be lost
 
     yield "recv", receive
 
@@ -97,7 +97,7 @@ class TestTransportRefusals:
     def test_transport_refusals_are_the_librarys_errors(
         self, bag: Bag, backend: Backend, refused: Refuse
     ) -> None:
-        """B21: what the system refuses comes out as IpcIOError, with an errno and its cause; it
+        """B21: a refusal of the system comes out as IpcIOError, with an errno and its cause; it
         leaves nothing behind, and the same call works afterwards."""
         injected = refused is not no_more_descriptors
         errors = {}

@@ -39,7 +39,7 @@ class TestTransportServer:
 
     @pytest.mark.threads
     def test_transport_server_connect_first(self, bag: Bag, backend: Backend) -> None:
-        """B77: what a client sent is accepted although the client is gone."""
+        """B77: a client's message is accepted although the client is gone."""
         server = bag.keep(backend.one_shot_server())
 
         def visit() -> None:
@@ -134,7 +134,7 @@ class TestTransportServer:
 
     @pytest.mark.threads
     def test_transport_server_clients_race(self, bag: Bag, backend: Backend) -> None:
-        """B76: of many clients that connect at once, exactly one succeeds, and is accepted."""
+        """B76: exactly one of many clients that connect at once succeeds, and is accepted."""
         for _ in range(20):
             server = bag.keep(backend.one_shot_server())
             start = threading.Barrier(4)
@@ -226,8 +226,8 @@ class TestTransportServer:
             assert choice.find_server(public, "once") == (backend, name)
 
     def test_transport_server_names_cannot_be_guessed(self, bag: Bag, backend: Backend) -> None:
-        """B78: what changes from one name to the next is worth 48 bits or more: a clock, a counter
-        or the number of a process is not."""
+        """B78: the part of a name that changes each time is worth 48 bits or more: a clock, a
+        counter or the number of a process is not."""
         names = []
         for _ in range(64):
             server = bag.keep(backend.one_shot_server())

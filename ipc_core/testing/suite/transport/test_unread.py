@@ -37,7 +37,7 @@ def filled(backend: Backend) -> tuple[OsIpcSender, OsIpcReceiver]:
 
 def held() -> dict[str, int]:
     """Bytes in the objects of this process and in files. The memory of the whole process would
-    tell more of an engine in C, but depends on what allocators keep for each thread."""
+    tell more of an engine in C, but depends on the reserves of allocators for each thread."""
     gc.collect()
     return {
         "objects": tracemalloc.get_traced_memory()[0],
@@ -66,7 +66,7 @@ class TestTransportUnread:
 
         tracemalloc.start()
         try:
-            fill_and_close()  # the first one may make what stays
+            fill_and_close()  # the first one may make objects that stay
             before = held()
             for _ in range(ROUNDS):
                 fill_and_close()
@@ -96,7 +96,7 @@ class TestTransportUnread:
 
         tracemalloc.start()
         try:
-            fill_and_kill()  # the first one may make what stays
+            fill_and_kill()  # the first one may make objects that stay
             before = held()
             fill_and_kill()
             is_level(before)

@@ -25,7 +25,7 @@ LONGEST = [30, 1e7, 1e10, 1e300]
 
 class TestTransportWaiting:
     def test_transport_try_recv(self, bag: Bag, backend: Backend) -> None:
-        """B88: a poll returns what is there, once, and otherwise says Empty."""
+        """B88: a poll returns a queued message, once, and otherwise raises Empty."""
         tx, rx = bag.os_channel(backend)
         with pytest.raises(Empty):
             rx.recv(0)
@@ -110,7 +110,7 @@ class TestTransportWaiting:
     def test_transport_long_timeouts_need_not_pass(
         self, bag: Bag, backend: Backend, timeout: float
     ) -> None:
-        """B88: with a timeout of any length, what is there is returned at once."""
+        """B88: with a timeout of any length, a queued message is returned at once."""
         tx, rx = bag.os_channel(backend)
         members = bag.keep(backend.receiver_set())
         server = bag.keep(backend.one_shot_server())
@@ -133,7 +133,7 @@ class TestTransportWaiting:
     def test_transport_waiting_is_ended_by_a_message(
         self, bag: Bag, backend: Backend, timeout: float | None
     ) -> None:
-        """B91: with a timeout of any length, what arrives during the wait ends it."""
+        """B91: with a timeout of any length, a message that arrives ends the wait."""
         tx, rx = bag.os_channel(backend)
         set_tx, set_rx = bag.os_channel(backend)
         members = bag.keep(backend.receiver_set())
@@ -222,7 +222,7 @@ def polled(rx: Any) -> bytes:
 
 
 def waits(bag: Bag, backend: Backend) -> dict[str, Callable[[float | None], None]]:
-    """Waits in vain, for a timeout."""
+    """Return the waits to try in vain, each with a timeout."""
     tx, rx = bag.os_channel(backend)
     _, set_rx = bag.os_channel(backend)
     members = bag.keep(backend.receiver_set())

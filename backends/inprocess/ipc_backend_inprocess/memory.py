@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ipc_backend_inprocess.attachments import Carried
+from ipc_backend_inprocess.attachments import Lendable
 from ipc_core.spi import ClosedError, Kind
 
 TYPE_CHECKING = False
@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from typing import ClassVar
 
 
-class InprocessSharedMemory(Carried):
+class InprocessSharedMemory(Lendable):
     __slots__ = ("_memory",)
     kind: ClassVar[Kind] = Kind.SHARED_MEMORY
 
@@ -42,11 +42,11 @@ class InprocessSharedMemory(Carried):
     def check(self) -> None:
         self._opened()
 
-    def depart(self) -> InprocessSharedMemory:
+    def lend(self) -> InprocessSharedMemory:
         return self.clone()
 
-    def come_back(self, traveller: InprocessSharedMemory) -> None:
-        traveller.close()
+    def reclaim(self, lent: InprocessSharedMemory) -> None:
+        lent.close()
 
     def abandon(self) -> None:
         self.close()

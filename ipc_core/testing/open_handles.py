@@ -9,14 +9,14 @@ from ctypes.wintypes import DWORD, HANDLE
 assert sys.platform == "win32"
 
 _FREE_AT_THE_END = 256
-"""So many unused numbers in a row are beyond the last handle: a freed one is used again first."""
+"""A run of this many unused numbers is the end of the handles: freed ones are reused first."""
 
 _TYPE_INFORMATION = 2
 
 
 def handles() -> int:
-    """How many handles there are, but for semaphores: each lock of Python has some, and a fixture
-    may live longer than its test. Found number by number, as Wine 8 does not list them."""
+    """Return the number of handles except semaphores: each lock of Python has some, and a
+    fixture may outlive its test. Found number by number, as Wine 8 does not list them."""
     kernel32 = ctypes.WinDLL("kernel32")
     found = last = number = 0
     while number - last < 4 * _FREE_AT_THE_END:
@@ -32,6 +32,6 @@ def _type(handle: int) -> str:
     status = ctypes.WinDLL("ntdll").NtQueryObject(
         HANDLE(handle), _TYPE_INFORMATION, information, len(information), None
     )
-    # It begins with a UNICODE_STRING: two lengths, and a pointer to the type's name.
+    # The information begins with a UNICODE_STRING: two lengths, and a pointer to the type's name.
     text = ctypes.c_void_p.from_buffer(information, ctypes.sizeof(ctypes.c_void_p)).value
     return ctypes.wstring_at(text) if status == 0 and text else ""

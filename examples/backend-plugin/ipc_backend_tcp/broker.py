@@ -1,7 +1,7 @@
-"""The home of the channels made in this process: their queues, and threads that serve them.
+"""The broker of the channels made in this process: their queues, and threads that serve them.
 
 Being connected is being alive. A sender or receiver inside a queued message is alive because the
-home of that queue holds a connection for it. So whatever dies, and however, the operating system
+broker of that queue holds a connection for it. So whatever dies, and however, the operating system
 closes its connections and the counts are right.
 """
 
@@ -37,23 +37,23 @@ from ipc_backend_tcp.wire import (
 
 
 @functools.cache
-def the_home() -> Home:
-    """This process's home; its port is opened on first use and stays."""
-    return Home()
+def the_broker() -> Broker:
+    """This process's broker; its port is opened on first use and stays."""
+    return Broker()
 
 
 def _forked() -> None:
-    """Leave the home to the parent: a copy of its sockets would hide that it hangs up."""
-    if the_home.cache_info().currsize:
-        the_home().abandon()
-        the_home.cache_clear()
+    """Leave the broker to the parent: a copy of its sockets would hide that it hangs up."""
+    if the_broker.cache_info().currsize:
+        the_broker().abandon()
+        the_broker.cache_clear()
 
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_forked)
 
 
-class Home:
+class Broker:
     """Any local user can connect to the port, so a connection is worth nothing until it has
     shown the secret of a channel, which only holders of its endpoints know."""
 
@@ -81,7 +81,7 @@ class Home:
             try:
                 sock, _ = self._listener.accept()
             except OSError:
-                time.sleep(0.05)  # out of descriptors: those who wait stay in the backlog
+                time.sleep(0.05)  # out of descriptors: waiting clients stay in the backlog
                 continue
             try:
                 _start(self._serve, sock)
@@ -169,7 +169,7 @@ class Channel:
             return True
 
     def leave(self, connection: Connection) -> deque[Message] | None:
-        """A connection has ended. If it was the last receiver's, return what is unread."""
+        """A connection has ended. If it was the last receiver's, return the unread messages."""
         with self._lock:
             self._connections[connection.role].discard(connection)
             if connection.lent is not None:
@@ -200,7 +200,7 @@ class Channel:
             return connection.lent
 
     def answer(self, connection: Connection, answer: Frame, body: bytes = b"") -> None:
-        """Answer with what a READY follows: in the same breath, if there is a reason already."""
+        """Answer, and send the READY to follow at once if there is a reason already."""
         with self._lock:
             if answer is Frame.EMPTY and self._is_over():
                 answer = Frame.END
@@ -230,7 +230,7 @@ class Channel:
 
 
 class Connection:
-    """The home's end of a connection, served by a thread of its own."""
+    """The broker's end of a connection, served by a thread of its own."""
 
     def __init__(self, sock: socket.socket, role: Role) -> None:
         self.socket = sock

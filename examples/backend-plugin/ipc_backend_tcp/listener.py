@@ -7,8 +7,11 @@ import re
 import secrets
 from collections.abc import Sequence
 
-from ipc_backend_tcp.endpoints import Line, TcpReceiver, TcpSender, translated
-from ipc_backend_tcp.home import the_home
+from ipc_backend_tcp.broker import the_broker
+from ipc_backend_tcp.endpoint import Connection
+from ipc_backend_tcp.errors import translated
+from ipc_backend_tcp.receiver import TcpReceiver
+from ipc_backend_tcp.sender import TcpSender
 from ipc_backend_tcp.wire import SECRET_SIZE, Address, Link, Role
 from ipc_core.spi import Attachment, Buffer, ClosedError, IpcIOError
 
@@ -20,7 +23,7 @@ class TcpOneShotServer:
 
     def __init__(self) -> None:
         ticket = secrets.token_bytes(SECRET_SIZE)
-        address = the_home().new_channel(ticket)
+        address = the_broker().new_channel(ticket)
         self._receiver: TcpReceiver | None = TcpReceiver.connect(address)
         self.name = f"{address.port}-{address.number}-{ticket.hex()}"
 
@@ -51,4 +54,4 @@ def connect(name: str) -> TcpSender:
             raise IpcIOError(
                 errno.ECONNREFUSED, "no server waits under this name: it is gone, or has its client"
             ) from error
-    return TcpSender(Line(Address(port, number, link.token), Role.SENDER, link))
+    return TcpSender(Connection(Address(port, number, link.token), Role.SENDER, link))
