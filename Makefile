@@ -15,7 +15,7 @@ test: $(VENV)/installed
 ifdef ARGS
 	$(BIN)/tox run $(ARGS)
 else
-	$(BIN)/tox run-parallel --parallel 3 --parallel-no-spinner -e py-unix,py-core,py-inprocess,types,lint
+	$(BIN)/tox run-parallel --parallel 3 --parallel-no-spinner -e py-core,py-kit,py-own,py-inprocess,types,lint
 endif
 
 # Three environments at a time, since much of their time is waiting. Speed is measured alone.
