@@ -1,10 +1,10 @@
-"""The names of `typing`, for modules that exist when a child starts.
+"""The names of `typing`, for modules that a child imports as it starts.
 
 Importing `typing` takes as long as half of this library, so nothing here does before it must.
 Annotations are strings: they name `t.Any` or `t.Self` after `import ipc_core._typing as t`, and
 `typing` is imported when somebody evaluates them, as `typing.get_type_hints` does. `Generic`,
 `Protocol`, `TypeVar` and `overload` are needed while classes are made; for those there are
-stand-ins, of which a subscript is a `types.GenericAlias`, as of `list[int]`.
+stand-ins, and `Standin[T]` is a `types.GenericAlias`, as `list[int]` is.
 
 A type checker sees the names of `typing` itself. `Later(module)` stands for a module that is
 imported when one of its names is first needed, in code or in an annotation.
@@ -30,11 +30,11 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 else:
     try:
-        from _typing import TypeVar  # CPython 3.12 and later have it in C
+        from _typing import TypeVar as _TypeVar  # CPython 3.12 and later have it in C
     except ImportError:
 
-        class TypeVar:
-            def __init__(self, name, *constraints, **options):
+        class _TypeVar:
+            def __init__(self, name):
                 self.__name__ = name
 
             def __repr__(self):
@@ -43,12 +43,15 @@ else:
             def __call__(self):  # before 3.11 `typing` demands that a type can be called
                 raise TypeError(f"{self!r} is a type variable")
 
+    def TypeVar(name, *constraints, **options):  # noqa: N802
+        return _TypeVar(name)  # a bound would import `typing`
+
     class Generic:
         __slots__ = ()
 
         def __class_getitem__(cls, item):
             arguments = item if type(item) is tuple else (item,)
-            if cls is not Generic and len(arguments) != (expected := _parameters(cls)):
+            if cls is not Generic and len(arguments) != (expected := _parameter_count(cls)):
                 raise TypeError(
                     f"{cls.__name__} takes {expected} type argument{'s' * (expected != 1)}, "
                     f"not {len(arguments)}"
@@ -70,17 +73,17 @@ else:
 
             return getattr(importlib.import_module(self._module), name)
 
-    def _parameters(cls):
-        """Return how many type variables stand in the bases that a class was declared with."""
+    def _parameter_count(cls):
+        """Return the number of type variables in the bases that a class was declared with."""
         bases = vars(cls).get("__orig_bases__", ())
         arguments = [each for base in bases for each in getattr(base, "__args__", ())]
-        return len({id(each) for each in arguments if isinstance(each, TypeVar)})
+        return len({each for each in arguments if isinstance(each, _TypeVar)})
 
     def __getattr__(name):
+        if name.startswith("__"):  # asked for by importlib, inspect and others
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
         import typing
 
-        if name.startswith("__"):
-            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
         if name == "Self" and not hasattr(typing, "Self"):  # before 3.11
             return typing.Any
         return getattr(typing, name)

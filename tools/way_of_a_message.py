@@ -41,7 +41,7 @@ def calls_of(step: Callable[[], object], places: tuple[str, ...]) -> list[Call]:
 
 
 def moves(calls: list[Call]) -> int:
-    """How many calls stand in another file than the call before."""
+    """Return the number of calls that stand in another file than the call before."""
     return sum(one[0] != other[0] for one, other in pairwise(calls))
 
 

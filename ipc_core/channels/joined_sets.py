@@ -63,20 +63,19 @@ class JoinedSets:
         if not self._turn.acquire(timeout=longest):
             return []
         try:
-            ready, self._owed = self._owed, []
             for part in parts:
-                ready += part.select(0, limit)
+                self._owed += part.select(0, limit)  # where an exception leaves those before it
             left = None if deadline is None else deadline - time.monotonic()
-            if ready or (left is not None and left <= 0):
-                return ready
-            return self._wait(parts, left, limit)
+            if not self._owed and (left is None or left > 0):
+                self._wait(parts, left, limit)
+            ready, self._owed = self._owed, []
+            return ready
         finally:
             self._turn.release()
 
-    def _wait(
-        self, parts: list[OsIpcReceiverSet], timeout: float | None, limit: int
-    ) -> list[t.Any]:
-        """Wait for all parts at once: for the first in this thread, for each other in a new one."""
+    def _wait(self, parts: list[OsIpcReceiverSet], timeout: float | None, limit: int) -> None:
+        """Wait for all parts at once: for the first in this thread, for each other in a new one.
+        Their results are owed."""
         if not THREADS:
             raise NotSupportedError(
                 "this platform has no threads, which waiting for several backends takes;"
@@ -105,8 +104,6 @@ class JoinedSets:
                 helper.join()
         if errors:
             raise errors[0]
-        ready, self._owed = self._owed, []
-        return ready
 
     def wake(self) -> None:
         """See OsIpcReceiverSet.wake."""

@@ -111,9 +111,9 @@ class IpcSharedMemory(Attachable):
         view: memoryview = self._handle.buffer[:]  # releasing it must not release the backend's
         return view
 
-    def clone(self) -> IpcSharedMemory:
+    def clone(self) -> t.Self:
         """Return another handle on the same memory."""
-        return IpcSharedMemory(self._handle.clone(), self._backend)
+        return self._like(self._handle.clone())
 
     def take(self) -> bytes:
         """Close this handle and return the bytes."""

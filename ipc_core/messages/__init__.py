@@ -1,1 +1,1 @@
-"""Objects become bytes with attachments, and come back."""
+"""The path between objects and bytes with attachments."""

@@ -1,4 +1,4 @@
-"""The owner of one handle, until it is closed or given away: an endpoint or a region."""
+"""The owner of one handle, until it is closed or moved: an endpoint or a region."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ipc_core.spi.errors import ClosedError
 
 
 class Gone:
-    """A stand-in for a handle that was closed or given away. Any use of it raises.
+    """A stand-in for a handle that was closed or moved. Any use of it raises.
 
     So the paths of a message need no check of their own. It never reaches a backend.
     """
@@ -51,15 +51,14 @@ class Attachable:
 
     def close(self) -> None:
         """Release it. Closing twice does nothing; any later use raises ClosedError."""
-        if type(self._handle) is not Gone:
-            try:
-                handle = self._retire(ClosedError, "is closed")
-            except ClosedError:
-                return  # another thread closed or sent it just now
-            handle.close()
+        try:
+            handle = self._retire(ClosedError, "is closed")
+        except ClosedError:
+            return  # closed or moved already, perhaps by another thread just now
+        handle.close()
 
     def _owned(self) -> t.Any:
-        """Return the handle. Raises ClosedError or MovedError after it was given up."""
+        """Return the handle. Raises ClosedError or MovedError if it is gone."""
         handle = self._handle
         if type(handle) is Gone:
             raise handle.error()

@@ -1,4 +1,4 @@
-"""How the messages of a channel are written: a codec, bound to a type, and a limit of size.
+"""The format of a channel's messages: a codec bound to a type, and a limit of size.
 
 Both ends of a channel have the same format; it travels with an endpoint that is sent.
 """
@@ -38,7 +38,7 @@ class Format:
             self.to_payload, self.from_payload = tags.tagged(codec.name, coder)
 
     def limited(self, max_message: int | None) -> Format:
-        """Return the same with this limit. Cheap: a peer chooses the limits of ends it sends."""
+        """Return this format with another limit. Not cached: peers choose their ends' limits."""
         if max_message is None:
             return self
         made = Format.__new__(Format)
@@ -193,17 +193,18 @@ def _parsed(reference: t.Any) -> tuple[int, int | None]:
             return slot, checked_limit(limit)
     except ValueError:
         pass
-    raise DecodeError("the message refers to an attachment otherwise than by its number")
+    raise DecodeError(
+        "the message's reference to an attachment is neither a number nor a number with a limit"
+    )
 
 
-def checked_limit(max_message: t.Any) -> int | None:
-    """Return it. Raises ValueError for anything but a number of bytes, at least 1, or None."""
-    if max_message is not None and (type(max_message) is not int or max_message < 1):
-        raise ValueError(
-            f"max_message must be a number of bytes, at least 1, or None, not {max_message!r}"
-        )
-    limit: int | None = max_message
-    return limit
+def checked_limit(max_message: object) -> int | None:
+    """Return a limit. Raises ValueError unless it is None or a number of bytes, at least 1."""
+    if max_message is None or (type(max_message) is int and max_message >= 1):
+        return max_message
+    raise ValueError(
+        f"max_message must be a number of bytes, at least 1, or None, not {max_message!r}"
+    )
 
 
 DEFAULT = Format(codecs.default_codec, object)

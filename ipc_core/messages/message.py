@@ -1,4 +1,4 @@
-"""Objects become bytes with attachments, and come back."""
+"""Encoding of an object with the endpoints in it, and decoding."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def encode_message(format: Format, obj: object) -> tuple[Buffer | Sequence[Buffe
         data = format.to_payload(obj)
         embedded = calls.encoding
     except (IpcError, MemoryError):
-        raise  # of an endpoint that is closed or moved, or of a send inside
+        raise  # of a closed or moved endpoint in it, or of a send inside a `__reduce__`
     except Exception as error:
         raise EncodeError(f"cannot encode {type(obj).__qualname__}: {error}") from error
     finally:
@@ -50,14 +50,15 @@ def decode_message(
 ) -> t.Any:
     """Rebuild the object and its endpoints. Unused attachments are closed.
 
-    Raises DecodeError, with the cause, for bytes that are not a message, or too many of them.
+    Raises DecodeError, with the cause, for bytes that are not a message, or for more of
+    them than the channel's limit.
     """
     if attachments or thread.calls.decoding is not None:
         return _decode_with(format, backend, payload, attachments)
     try:
-        if type(payload) is bytes and format.max_message is None:
-            return format.from_payload(payload)
-        return format.from_payload(_readable(format, payload))
+        if type(payload) is not bytes or format.max_message is not None:
+            payload = _readable(format, payload)
+        return format.from_payload(payload)
     except (DecodeError, IpcIOError, MemoryError):
         raise
     except Exception as error:
@@ -67,7 +68,7 @@ def decode_message(
 def _decode_with(
     format: Format, backend: Backend, payload: Payload, attachments: Sequence[Attachment]
 ) -> t.Any:
-    """Decode a message that has attachments, or that is received inside one which has."""
+    """Decode a message that has attachments, or that is received while one is decoded."""
     calls = thread.calls
     outer = calls.decoding
     inbox = Inbox(backend, attachments) if attachments else None
@@ -117,6 +118,6 @@ def too_large(size: int, limit: int) -> str:
 
 
 def close_all(closables: Iterable[t.Any]) -> None:
-    """Close each."""
+    """Close each of them, in order."""
     for closable in closables:
         closable.close()

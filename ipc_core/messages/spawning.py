@@ -31,6 +31,6 @@ def hand_over(
 
 
 def _take_over(cls: type[t.Any], backend_name: str, inheritable: object, *details: t.Any) -> object:
-    """Rebuild it in the child."""
+    """Rebuild the endpoint or region in the child."""
     backend = choice.backend(backend_name)
     return cls(backend.from_parent(inheritable), backend, *details)

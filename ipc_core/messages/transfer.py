@@ -3,6 +3,8 @@
 While a message is encoded, every endpoint met registers its handle and is written as the number of
 its slot; while one is decoded, each slot is claimed once. The state of a call belongs to that call:
 a send inside a `__reduce__`, or a receive inside a `__setstate__`, has its own.
+
+Codecs reach `register` and `claim` as `attach` and `redeem` (see spi.codec), which check formats.
 """
 
 from __future__ import annotations
@@ -15,7 +17,7 @@ from ipc_core.spi import Attachment, Backend, DecodeError, Kind
 
 
 class Owner(t.Protocol):
-    """The object of a program that owns a handle, until it is closed or sent away."""
+    """An Attachable, as far as this module uses it: `attachable` stands above it."""
 
     def close(self) -> None: ...
 
@@ -28,7 +30,11 @@ Embedded = tuple[list[Owner], list[Attachment]] | tuple[()]
 
 
 class _Calls:
-    """The innermost calls of one thread. `encoding` is None outside a message."""
+    """The messages that a thread is encoding and decoding, the innermost of each.
+
+    `encoding` is None outside `encode_message`, `decoding` unless the message has attachments. They
+    are one object, since a look-up in a `threading.local` is slow.
+    """
 
     __slots__ = ("decoding", "encoding")
 

@@ -1,4 +1,4 @@
-"""How objects become bytes: the contract between a channel and a codec."""
+"""The contract between a channel and a codec."""
 
 from __future__ import annotations
 
@@ -58,10 +58,10 @@ class Redeem(t.Protocol):
 
 
 class Codec(t.Protocol):
-    """How objects become bytes. Found by its name in the entry-point group `ipc_core.codecs`,
-    where the reference leads to such an object.
+    """A way to turn objects into bytes. Found by its name in the entry-point group
+    `ipc_core.codecs`, where the reference leads to such an object.
 
-    `name` is an identifier of ASCII letters, at most 63. `runs_code` says whether a peer's
+    `name` is an ASCII identifier of at most 63 characters. `runs_code` says whether a peer's
     message decides which code runs, as with pickle; payloads for other codecs are copied out of
     memory that the peer can still write.
     """

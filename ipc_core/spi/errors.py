@@ -54,7 +54,7 @@ class ForeignHandleError(IpcError, TypeError):
 
 
 class NotSupportedError(IpcError):
-    """The backend lacks this capability."""
+    """The backend, the platform or a missing package cannot do this; the text says which."""
 
 
 class NoBackendError(IpcError, RuntimeError):

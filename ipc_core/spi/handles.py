@@ -21,8 +21,8 @@ Buffers = (bytes, bytearray, memoryview)
 
 
 def contiguous(data: Buffer) -> Buffer:
-    """Return the bytes of any object that has some as handles take them: one run of single bytes,
-    copied if need be."""
+    """Return the bytes of any object that supports the buffer protocol, as one run of single bytes;
+    copied only if need be."""
     view = memoryview(data)
     return view.cast("B") if view.c_contiguous and view.nbytes else view.tobytes()
 

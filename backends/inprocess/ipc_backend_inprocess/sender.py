@@ -121,9 +121,9 @@ class InprocessSender(Lendable):
 
 
 def _copied(data: Buffer | Sequence[Buffer]) -> bytes | bytearray:
-    if isinstance(data, (list, tuple)):
-        return bytearray().join(data)
-    return bytes(memoryview(data))  # type: ignore[arg-type]
+    if isinstance(data, (bytes, bytearray, memoryview)):
+        return bytes(data)
+    return bytearray().join(data)
 
 
 def _broken() -> BrokenChannelError:

@@ -86,7 +86,7 @@ class MacosBackend(Backend):
     def checkup(self) -> Iterator[Finding]:
         yield (
             "state of this backend",
-            "experimental: it was tested on a simulated kernel, never on a Mac",
+            "experimental: it was tested on a fake kernel, never on a Mac",
             "report what you find",
         )
 

@@ -57,7 +57,7 @@ def system() -> Any:
         except (OSError, AttributeError) as error:
             raise IpcIOError(errno.ENOSYS, f"cannot use {mach.LIBRARY}: {error}") from error
         warnings.warn(
-            "the macos backend of ipc-core is experimental: it was tested on a simulated kernel, "
+            "the macos backend of ipc-core is experimental: it was tested on a fake kernel, "
             "never on a Mac",
             ExperimentalWarning,
             stacklevel=2,

@@ -47,7 +47,7 @@ class MacosSender(Lendable):
         """See OsIpcSender.send. A message that the kernel accepts survives this process; one that
         the port's queue has no room for is held here."""
         self.open_port()  # before the work on a large payload
-        buffers = data if isinstance(data, (list, tuple)) else (data,)
+        buffers = (data,) if isinstance(data, (bytes, bytearray, memoryview)) else data
         length = sum(memoryview(buffer).nbytes for buffer in buffers)
         if length <= wire.INLINE_MAX:
             self._post(buffers, length, None, attachments)
