@@ -35,7 +35,7 @@ def show_backends() -> int:
 
 def show_codecs() -> int:
     """Print a row for each installed codec, usable or not."""
-    table = _table("codec", "distribution", "a received message", "usable")
+    table = _table("codec", "distribution", "a message", "usable")
     for plugin in installed.installed_codecs():
         table.add_row(
             plugin.name,
