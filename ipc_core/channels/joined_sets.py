@@ -1,13 +1,14 @@
 """Receiver sets of several backends, waited for as one.
 
 A wait on several backends asks all of them at once, in threads, and the first that has a result
-wakes the others. An exception, such as KeyboardInterrupt, may end the wait after some backends
-have handed out results. These results are owed: they stay here, and the next select returns them
-before it waits.
+wakes the others. So there may be more results than the caller's limit, and an exception,
+such as KeyboardInterrupt, may end the wait after some backends have handed out results. These are
+owed: they stay here, and the next select returns them before it waits.
 """
 
 from __future__ import annotations
 
+import itertools
 import threading
 import time
 
@@ -26,6 +27,7 @@ class JoinedSets:
     def __init__(self) -> None:
         self._parts: dict[str, OsIpcReceiverSet] = {}
         self._owed: list[t.Any] = []
+        self._first = itertools.count()
         self._turn = threading.RLock()  # a signal handler may select in the middle of a select
         mend_after_fork(self)
 
@@ -50,11 +52,11 @@ class JoinedSets:
 
     @property
     def owes_results(self) -> bool:
-        """Whether results that an interrupted select took wait for the next one."""
+        """Whether results that an earlier select took wait for the next one."""
         return bool(self._owed)
 
     def select(self, timeout: float | None, limit: int = 64) -> list[t.Any]:
-        """See OsIpcReceiverSet.select; each backend may return up to `limit` results."""
+        """See OsIpcReceiverSet.select. Results above `limit` are owed to the next call."""
         parts = list(self._parts.values())
         if len(parts) == 1 and not self._owed:
             return list(parts[0].select(timeout, limit))
@@ -63,12 +65,14 @@ class JoinedSets:
         if not self._turn.acquire(timeout=longest):
             return []
         try:
-            for part in parts:
-                self._owed += part.select(0, limit)  # where an exception leaves those before it
+            first = next(self._first) % len(parts)  # so that a busy part starves no other
+            for part in parts[first:] + parts[:first]:
+                if len(self._owed) < limit:
+                    self._owed += part.select(0, limit - len(self._owed))  # kept if the next raises
             left = None if deadline is None else deadline - time.monotonic()
             if not self._owed and (left is None or left > 0):
                 self._wait(parts, left, limit)
-            ready, self._owed = self._owed, []
+            ready, self._owed = self._owed[:limit], self._owed[limit:]
             return ready
         finally:
             self._turn.release()

@@ -127,7 +127,7 @@ class IpcReceiverSet:
     def wait(self, timeout: float | None = None, limit: int = 64) -> list[IpcSelectionResult]:
         """Wait like `select`, on an empty set too, to which another thread may add a receiver.
 
-        Returns up to `limit` results of each backend; the list is empty when `timeout` seconds
+        Returns up to `limit` results; the list is empty when `timeout` seconds
         pass, and sometimes earlier. Where the platform has no threads, raises NotSupportedError
         instead of waiting for ever.
         """
@@ -196,10 +196,15 @@ class IpcReceiverSet:
             self._removals += 1
             del self._members[id]
 
+    @property
+    def _owes_results(self) -> bool:
+        """Whether results of a wait over several backends wait for the next one."""
+        return type(self._sets) is not Gone and bool(self._sets.owes_results)
+
     def _drop_former_members(self) -> None:
         """Drop the former members that no result can name any more."""
         with self._lock:
-            if type(self._sets) is not Gone and self._sets.owes_results:
+            if self._owes_results:
                 return  # the results owed may name any of them
             # Without a wait the oldest begins now, after every removal.
             oldest = min([*self._waits.values()], default=self._removals)

@@ -165,9 +165,11 @@ class RouterLoop:
     def _serve(self, timeout: float | None) -> int:
         """Serve one result; return 0 if there was none.
 
-        Only one is taken at a time: the rest stays in its receivers, which may be removed.
+        Only one is taken at a time: the rest stays in its receivers, which may be removed. A wait
+        over several backends may take more; the next calls serve those.
         """
-        self._former_routes.clear()
+        if not self._set._owes_results:
+            self._former_routes.clear()
         results = self._set.wait(timeout, limit=1)
         for result in results:
             if not self._stopped:

@@ -180,3 +180,64 @@ def test_ctrl_c_loses_no_message(mixed: Mixed, monkeypatch: pytest.MonkeyPatch) 
     while len(got) < len(senders):
         got |= {r.message.to() for r in group.select() if isinstance(r, MessageReceived)}
     assert got == set(senders)
+
+
+def test_an_error_of_one_backend_loses_no_message_of_another(
+    mixed: Mixed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    group, senders = mixed
+    for id, tx in senders.items():
+        tx.send(id)
+    failing = iter([True, True])
+
+    for part in group._sets._parts.values():
+        real = part.select
+
+        def once(timeout: float | None, limit: int = 64, real: Any = real) -> Any:
+            found = real(timeout, limit)
+            if not found and next(failing, False):
+                raise KeyboardInterrupt
+            return found
+
+        monkeypatch.setattr(part, "select", once)
+    got: set[Any] = set()
+    while len(got) < len(senders):
+        with suppress(KeyboardInterrupt):
+            got |= {r.message.to() for r in group.select() if isinstance(r, MessageReceived)}
+    assert got == set(senders)
+
+
+def test_a_busy_backend_starves_no_other(mixed: Mixed) -> None:
+    group, senders = mixed
+    for id, tx in senders.items():
+        for _ in range(20):
+            tx.send(id)
+    seen = [result.id for _ in range(20) for result in group.wait(0, limit=1)]
+    assert len(seen) == 20
+    assert [seen.count(id) for id in senders] == [10, 10]
+
+
+def test_a_router_steps_over_several_backends_one_message_at_a_time() -> None:
+    """An interrupt in a callback leaves the messages of the others to the next step."""
+    with ipc_core.Router(threaded=False) as router:
+        got: list[Any] = []
+
+        def receive(message: Any) -> None:
+            got.append(message)
+            if len(got) == 1:
+                raise KeyboardInterrupt
+
+        senders = []
+        for backend in BACKENDS:
+            tx, rx = ipc_core.channel(backend=backend)
+            router.add_route(rx, receive)
+            senders.append(tx)
+        for tx in senders:
+            for number in range(3):
+                tx.send(number)
+        with pytest.raises(KeyboardInterrupt):
+            router.step(0)
+        assert router.step(0) == 5
+        assert sorted(got) == [0, 0, 1, 1, 2, 2]
+        for tx in senders:
+            tx.close()
