@@ -31,7 +31,8 @@ def docstrings() -> Iterator[str]:
     listed = subprocess.check_output(["git", "ls-files", "*.py"], cwd=ROOT, text=True)
     for path in listed.split():
         for node in ast.walk(ast.parse((ROOT / path).read_text(encoding="utf-8"))):
-            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            functions = ast.FunctionDef | ast.AsyncFunctionDef
+            if isinstance(node, functions) and node.name.startswith("test_"):
                 yield ast.get_docstring(node) or ""
 
 

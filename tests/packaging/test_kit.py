@@ -15,7 +15,7 @@ from ipc_core.testing import BackendConformance, CodecConformance, codec_suite, 
 # Rows B96 to B111 are about Windows alone.
 ROWS = {f"B{n}" for n in (*range(1, 96), 112)} | {f"D{n}" for n in range(1, 11)}
 
-_ID = r"[BDHIW]\d+"
+_ID = r"[BDIW]\d+"
 _IDS = re.compile(rf"({_ID}(?:-{_ID})?(?:, {_ID}(?:-{_ID})?)*): \S")
 
 
