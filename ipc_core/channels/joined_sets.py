@@ -68,7 +68,8 @@ class JoinedSets:
             first = next(self._first) % len(parts)  # so that a busy part starves no other
             for part in parts[first:] + parts[:first]:
                 if len(self._owed) < limit:
-                    self._owed += part.select(0, limit - len(self._owed))  # kept if the next raises
+                    found = part.select(0, limit - len(self._owed))
+                    self._owed.extend(found)  # read now: a signal handler may have selected too
             left = None if deadline is None else deadline - time.monotonic()
             if not self._owed and (left is None or left > 0):
                 self._wait(parts, left, limit)

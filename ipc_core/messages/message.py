@@ -90,7 +90,7 @@ def _decode_with(
             if not decoded:
                 # An interrupt may have come before an owner got its handle.
                 close_all(owner for owner in inbox.owners if hasattr(owner, "_handle"))
-            if inbox.unclaimed:
+            if inbox.slots.count(None) < len(inbox.slots):
                 close_all(handle for handle in inbox.slots if handle is not None)
 
 

@@ -54,12 +54,12 @@ thread = _Thread()
 class Inbox:
     """The attachments of the message that is being decoded."""
 
-    __slots__ = ("backend", "owners", "slots", "unclaimed")
+    __slots__ = ("backend", "owners", "slots")
 
     def __init__(self, backend: Backend, attachments: Sequence[Attachment]) -> None:
         self.backend = backend
         self.slots: list[Attachment | None] = [*attachments]
-        self.unclaimed = len(attachments)
+        """Each until it is claimed."""
         self.owners: list[Owner] = []
 
 
@@ -108,5 +108,4 @@ def claim(slot: int, kind: Kind, owner: Owner) -> tuple[t.Any, Backend]:
         )
     inbox.owners.append(owner)
     inbox.slots[slot] = None
-    inbox.unclaimed -= 1
     return handle, inbox.backend

@@ -21,7 +21,7 @@ from ipc_core.spi import Capability
 if TYPE_CHECKING:
     from ipc_core.testing.codec_suite import CodecConformance
     from ipc_core.testing.marks import requires
-    from ipc_core.testing.suite import BackendConformance
+    from ipc_core.testing.suite.conformance import BackendConformance
 
 __all__ = ["BackendConformance", "Capability", "CodecConformance", "requires"]
 
@@ -29,7 +29,7 @@ __all__ = ["BackendConformance", "Capability", "CodecConformance", "requires"]
 def __getattr__(name: str) -> Any:
     """Import pytest and the tests when they are asked for: a test's child does without them."""
     if name == "BackendConformance":
-        from ipc_core.testing.suite import BackendConformance
+        from ipc_core.testing.suite.conformance import BackendConformance
 
         return BackendConformance
     if name == "CodecConformance":

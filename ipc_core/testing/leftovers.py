@@ -14,6 +14,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from ipc_core.testing.level import descriptors
+from ipc_core.testing.states import wait_until
 
 PATIENCE = 5.0
 """Seconds within which things that end by themselves, such as a connection's thread, are gone."""
@@ -21,7 +22,6 @@ PATIENCE = 5.0
 SHARED_PLACES = ("/dev/shm", ".", os.environ.get("XDG_RUNTIME_DIR") or ".")
 """Folders beside the temporary one in which a backend might forget a file."""
 
-_STEP = 0.005
 _TEMPORARY = ("TMPDIR", "TEMP", "TMP")
 
 _private: list[Path] = []
@@ -77,13 +77,24 @@ class Leftovers:
     def check(self) -> None:
         """Wait until everything is as before. Raises AssertionError, with the names, if it does
         not come to that."""
-        deadline = time.monotonic() + PATIENCE
-        if self._problems():
-            gc.collect()  # which takes long among all the tests
-        while problems := self._problems():
-            if time.monotonic() > deadline:
-                raise AssertionError("\n".join(problems))
-            time.sleep(_STEP)
+        if not self._problems():
+            return
+        gc.collect()  # which takes long among all the tests
+        with suppress(TimeoutError):
+            wait_until(lambda: not self._problems(), "everything is as before", PATIENCE)
+        if problems := self._problems():
+            raise AssertionError("\n".join(problems))
+
+    def open_to_others(self) -> list[str] | None:
+        """Return those of the new files, and of all in the private folder, that another user may
+        enter or read; None if there are no such files at all."""
+        tops = {str(path) for folder in _private for path in folder.iterdir()}
+        tops |= {
+            path
+            for path in files() - self._files
+            if os.path.dirname(path) in SHARED_PLACES and _is_ours(path, self._began)
+        }
+        return [path for path in sorted(tops) if os.lstat(path).st_mode & 0o077] if tops else None
 
     def _problems(self) -> list[str]:
         return [*self._open_problems(), *self._thread_problems(), *self._file_problems()]
@@ -122,14 +133,6 @@ def files() -> set[str]:
                 if not name.startswith((".", "__pycache__"))
             )
     return found
-
-
-def open_to_others(known: set[str]) -> list[str] | None:
-    """Of the files that are not among the known ones, and all in the private folder, those that
-    another user may enter or read; None if there are no files at all."""
-    tops = {str(path) for folder in _private for path in folder.iterdir()}
-    tops |= {path for path in files() - known if os.path.dirname(path) in SHARED_PLACES}
-    return [path for path in sorted(tops) if os.lstat(path).st_mode & 0o077] if tops else None
 
 
 def _is_ours(path: str, began: float) -> bool:

@@ -17,16 +17,15 @@ def put_in_order(items: list[pytest.Item]) -> None:
     places = [place for place, item in enumerate(items) if is_of_the_kit(item)]
     if not places:
         return
-    from ipc_core.testing.suite import BackendConformance
+    from ipc_core.testing.suite.conformance import BackendConformance
 
-    # By name: an import mode of pytest makes a second class of the first file that it collects.
-    ranks = {cls.__name__: rank for rank, cls in enumerate(BackendConformance.__mro__)}
+    ranks = {cls: rank for rank, cls in enumerate(BackendConformance.__mro__)}
     groups: dict[object, int] = {}
 
     def key(item: pytest.Item) -> tuple[int, int]:
         collected = item.cls  # type: ignore[attr-defined]
-        group = collected if collected.__name__ not in ranks else None
-        return groups.setdefault(group, len(groups)), ranks.get(_defining_class(item).__name__, -1)
+        group = collected if collected not in ranks else None
+        return groups.setdefault(group, len(groups)), ranks.get(_defining_class(item), -1)
 
     ordered = sorted((items[place] for place in places), key=key)
     for place, item in zip(places, ordered, strict=True):

@@ -15,16 +15,16 @@ import ipc_core
 from ipc_core import spi, testing
 
 PUBLIC = [
-    pytest.param(getattr(module, name), id=f"{module.__name__}.{name}")
+    pytest.param(public, id=f"{module.__name__}.{name}")
     for module in (ipc_core, spi, testing)
     for name in module.__all__
+    if inspect.isclass(public := getattr(module, name)) or inspect.isroutine(public)
 ]
 
 
 def annotated(public: Any) -> Iterator[Any]:
     """Yield an object, and the functions of a class with its properties' getters."""
-    if inspect.isclass(public) or inspect.isroutine(public):
-        yield public
+    yield public
     for cls in inspect.getmro(public) if inspect.isclass(public) else ():
         if not cls.__module__.startswith("ipc_core") or ".suite." in cls.__module__:
             continue

@@ -12,7 +12,7 @@ from ipc_core import Disconnected, Empty, IpcIOError, IpcOneShotServer, IpcSende
 from ipc_core.spi import Capability
 from ipc_core.testing.bag import Bag
 from ipc_core.testing.children import Children
-from ipc_core.testing.leftovers import files, open_to_others
+from ipc_core.testing.leftovers import Leftovers
 from ipc_core.testing.level import descriptors
 from ipc_core.testing.marks import each_test, requires
 from ipc_core.testing.programs import bootstrap as programs
@@ -138,13 +138,13 @@ class TestBootstrap:
         """I15: under any umask the files of a server are for this user only."""
         if not hasattr(os, "umask"):
             pytest.skip("this system has no umask")
-        known = files()
-        before = os.umask(0)
+        before = Leftovers()
+        umask = os.umask(0)
         try:
             bag.server()
         finally:
-            os.umask(before)
-        found = open_to_others(known)
+            os.umask(umask)
+        found = before.open_to_others()
         if found is None:
             pytest.skip("its servers have no files")
         assert not found, "other users can enter or read these"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gc
 import os
-import time
 import tracemalloc
 from contextlib import suppress
 
@@ -18,6 +17,7 @@ from ipc_core.testing.level import make_channel
 from ipc_core.testing.marks import requires
 from ipc_core.testing.payloads import MIB, pattern
 from ipc_core.testing.programs import transport as programs
+from ipc_core.testing.states import wait_until
 from ipc_core.testing.suite.transport.test_processes import accept, serve
 
 UNREAD = 8
@@ -106,10 +106,11 @@ class TestTransportUnread:
 
 def is_level(before: dict[str, int]) -> None:
     """Wait until there is about as much as before of everything."""
-    deadline = time.monotonic() + PATIENCE
-    while True:
-        kept = {what: now - before[what] for what, now in held().items()}
-        if max(kept.values()) < SPARE or time.monotonic() > deadline:
-            break
-        time.sleep(0.01)
+
+    def more() -> dict[str, int]:
+        return {what: now - before[what] for what, now in held().items()}
+
+    with suppress(TimeoutError):
+        wait_until(lambda: max(more().values()) < SPARE, "unread messages are freed", PATIENCE)
+    kept = more()
     assert max(kept.values()) < SPARE, f"of {ROUNDS * UNREAD * MIB} unread bytes remain: {kept}"
