@@ -128,7 +128,6 @@ def test_modules_stay_small() -> None:
         path: len(path.read_text(encoding="utf-8").splitlines())
         for package in packages
         for path in package.rglob("*.py")
-        if not path.name.startswith("test_")
     }
     assert sorted(sizes.values())[len(sizes) // 2] <= 150
     assert {path: size for path, size in sizes.items() if size > 300} == {}

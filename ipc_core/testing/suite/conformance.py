@@ -12,6 +12,7 @@ from ipc_core.testing.suite.channels.test_opaque import TestOpaque
 from ipc_core.testing.suite.channels.test_races import TestRaces
 from ipc_core.testing.suite.channels.test_receiver_set import TestReceiverSet
 from ipc_core.testing.suite.channels.test_receiver_set_members import TestReceiverSetMembers
+from ipc_core.testing.suite.channels.test_receiver_set_threads import TestReceiverSetThreads
 from ipc_core.testing.suite.channels.test_reentrancy import TestReentrancy
 from ipc_core.testing.suite.channels.test_router import TestRouter
 from ipc_core.testing.suite.channels.test_router_life import TestRouterLife
@@ -29,7 +30,7 @@ from ipc_core.testing.suite.codecs.test_pickling_buffers import TestPicklingBuff
 from ipc_core.testing.suite.codecs.test_pickling_failures import TestPicklingFailures
 from ipc_core.testing.suite.codecs.test_pickling_main import TestPicklingMain
 from ipc_core.testing.suite.codecs.test_pickling_numpy import TestPicklingNumpy
-from ipc_core.testing.suite.codecs.test_typed import TestTyped, TestTypedProcesses
+from ipc_core.testing.suite.codecs.test_typed import TestTyped
 from ipc_core.testing.suite.codecs.test_typed_values import TestTypedValues
 from ipc_core.testing.suite.processes.test_arguments import TestArguments
 from ipc_core.testing.suite.processes.test_bootstrap import TestBootstrap, TestBootstrapDeaths
@@ -40,8 +41,10 @@ from ipc_core.testing.suite.processes.test_forks import (
     TestForksApart,
     TestForksInProcess,
 )
+from ipc_core.testing.suite.processes.test_inheritance import TestInheritance
 from ipc_core.testing.suite.processes.test_killed_peers import TestKilledPeers, TestSharedReceivers
 from ipc_core.testing.suite.processes.test_signals import TestSignals
+from ipc_core.testing.suite.processes.test_typed_processes import TestTypedProcesses
 from ipc_core.testing.suite.transport.test_attachments import TestTransportAttachments
 from ipc_core.testing.suite.transport.test_bounded import TestTransportBounded
 from ipc_core.testing.suite.transport.test_disconnect import TestTransportDisconnect
@@ -94,6 +97,7 @@ class BackendConformance(
     TestRaces,
     TestReceiverSet,
     TestReceiverSetMembers,
+    TestReceiverSetThreads,
     TestReentrancy,
     TestSharedMemory,
     TestSharedMemoryContent,
@@ -121,6 +125,7 @@ class BackendConformance(
     TestBootstrapDeaths,
     TestCrossProcess,
     TestDescriptors,
+    TestInheritance,
     TestKilledPeers,
     TestSharedReceivers,
     TestArguments,

@@ -151,6 +151,15 @@ class TestFormats:
         with pytest.raises(DecodeError, match="number"):
             server.accept(BOUND)
 
+    def test_types_that_do_not_bind(self, bag: Bag, messages: Any) -> None:
+        """I40: a type that msgspec cannot carry is one TypeError, where the channel is made."""
+        m = messages
+        for wrong in (complex, object, list[complex], IpcSender[complex], "Order", 5,
+                      m.ReplySender | m.ReplyReceiver, m.ReplySender | int,
+                      list[IpcReceiver["NoSuchClass"]]):  # type: ignore[name-defined]  # noqa: F821  # fmt: skip
+            with pytest.raises(TypeError, match="the codec 'msgspec' cannot carry"):
+                ipc_core.channel(wrong, codec=m.CODEC)
+
 
 class TestMaxMessage:
     def test_max_message(self, bag: Bag) -> None:
